@@ -1,0 +1,98 @@
+"""All that a connector author needs to know.
+
+A connector reads one department system. It yields pages of changes and the position after each; it has no loop, thread
+or retry of its own, and knows nothing of Kafka. The producer drives it: it asks again and again, publishes each page,
+and saves a position only once what it stands for is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Position = Mapping[str, Any]
+"""A point from which reading can safely restart: a small JSON object of the connector's own, opaque to all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One table or file kind of a source, as declared, and what discovery adds to it."""
+
+    name: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    key: Sequence[str] = ()
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A record as the source holds it now.
+
+    ``key`` names it in the source. ``record`` holds JSON values under the source's column names, unchanged in meaning.
+    ``at`` is its own point in the source (a cursor value, a file and row): a repeated read gives the same one.
+    ``committed_at`` (ISO 8601, UTC) is when the source committed it, where the source knows. ``place`` is where a
+    person finds it.
+    """
+
+    key: str
+    record: dict[str, Any]
+    at: str
+    committed_at: str | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A record is gone from the source."""
+
+    key: str
+    at: str
+    committed_at: str | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Changes in the order of reading, and the position after them.
+
+    ``snapshot``: these rows are a first copy, not changes that just happened. ``duplicates`` and ``stale`` count records
+    that the connector itself recognised as read before, or as older than what it has read, and left out. ``done`` and
+    ``total``: rows so far and rows in all of the piece of work at hand, where known. ``notes``: what a person should
+    hear.
+    """
+
+    changes: Sequence[Upsert | Delete]
+    position: Position
+    snapshot: bool = False
+    duplicates: int = 0
+    stale: int = 0
+    done: int | None = None
+    total: int | None = None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a check. ``error`` is the error that the finding would raise in use, for its code and exit code."""
+
+    level: Literal["ok", "warn", "fail"]
+    subject: str
+    text: str
+    error: Exception | None = None
+
+
+class Connector(Protocol):
+    """How to read one system."""
+
+    def check(self) -> Iterable[Finding]:
+        """Each thing that reading needs, in order, with the fix where it is missing. Changes nothing."""
+
+    def discover(self) -> Iterable[Dataset]:
+        """What is in the source, declared or not."""
+
+    def pull(self, dataset: str, after: Position | None) -> Iterator[Page]:
+        """Pages after this position (None: from the beginning), until there is nothing more for now."""
+
+    def close(self) -> None:
+        """Let go of connections."""

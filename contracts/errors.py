@@ -1,0 +1,341 @@
+"""Every error of OneWindow: four families by what the program does next, and a code for each finding.
+
+    OneWindowError
+      ConfigError       stop before anything starts; only a changed setting helps     exit 78
+      RetryLater        back off, try the same work again; nothing was lost           exit 69 or 75
+      RecordRejected    this one record goes to quarantine; the next goes on          never ends a program
+      InvariantBroken   stop this partition, keep its position; a person must look    exit 1, or 78 where a setting is to blame
+
+A leaf class is one code. Its docstring says what it means and how it comes about, ``chinese`` says it in Chinese, and
+``onewindow explain CODE`` prints both.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from contracts.reasons import REASONS, Reason
+
+
+class OneWindowError(Exception):
+    """A finding, with the way to mend it. Values of residents are masked by whoever raises it."""
+
+    code: ClassVar[str] = ""
+    chinese: ClassVar[str] = ""
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, finding: str, *, fix: str) -> None:
+        super().__init__(f"{self.code}: {finding}\n  fix: {fix}")
+        self.finding, self.fix = finding, fix
+
+
+class ConfigError(OneWindowError):
+    """Stop before anything starts; only a changed setting helps."""
+
+    exit_code = 78
+
+
+class RetryLater(OneWindowError):
+    """Back off, then try the same work again; nothing was lost or half done."""
+
+    exit_code = 75
+
+
+class RecordRejected(OneWindowError):
+    """Quarantine this one record with its reason, count it, go on with the next."""
+
+
+class InvariantBroken(OneWindowError):
+    """Stop this partition and keep its position; a person must look."""
+
+
+# 11xx: settings ------------------------------------------------------------------------------------------------------
+
+
+class DeploymentMissing(ConfigError):
+    """The directory given with -C holds no onewindow.yaml: it is not a deployment."""
+
+    code, chinese = "OW-1101", "目录中没有 onewindow.yaml,不是一个部署"
+
+
+class SettingUnknown(ConfigError):
+    """A key of onewindow.yaml or of a source file is not a setting. The message names the nearest known one."""
+
+    code, chinese = "OW-1102", "配置文件中有未知的键"
+
+
+class SettingInvalid(ConfigError):
+    """The value of a setting has the wrong form, or a required setting is missing."""
+
+    code, chinese = "OW-1103", "配置项的值不合法,或缺少必填项"
+
+
+class YamlUnreadable(ConfigError):
+    """A settings file is not YAML. The message gives line and column."""
+
+    code, chinese = "OW-1104", "配置文件不是合法的 YAML"
+
+
+class SecretMissing(ConfigError):
+    """A ${NAME} in a settings file names an environment variable that is not set, or a secret file that can't be read."""
+
+    code, chinese = "OW-1105", "引用的密钥不存在"
+
+
+class DatasetUnknown(ConfigError):
+    """A command names a system or dataset that no source file declares."""
+
+    code, chinese = "OW-1106", "没有声明这个系统或数据集"
+
+
+class ColumnMissing(ConfigError):
+    """A declared key, cursor or mapped column is not in the table or file."""
+
+    code, chinese = "OW-1107", "声明的列在来源中不存在"
+
+
+class TableMissing(ConfigError):
+    """A declared table does not exist in the source, or the login may not see it."""
+
+    code, chinese = "OW-1108", "声明的表不存在,或账号无权查看"
+
+
+class DeploymentExists(ConfigError):
+    """``onewindow init`` was pointed at a directory that already holds a deployment; nothing was changed."""
+
+    code, chinese = "OW-1109", "目录中已有部署,未作改动"
+
+
+# 12xx: sources -------------------------------------------------------------------------------------------------------
+
+
+class SourceUnreachable(RetryLater):
+    """The department system does not answer. OneWindow keeps trying; the other sources go on."""
+
+    code, chinese, exit_code = "OW-1201", "业务系统无法连接", 69
+
+
+class SourceRefused(ConfigError):
+    """The department system answers, but refuses the login: wrong user, password or database."""
+
+    code, chinese = "OW-1202", "业务系统拒绝登录"
+
+
+class PrivilegeMissing(ConfigError):
+    """The login works, but may not read what is declared. The message holds the GRANT that mends it."""
+
+    code, chinese = "OW-1203", "账号缺少读取权限"
+
+
+class FolderMissing(ConfigError):
+    """The drop folder of a file source does not exist or can't be read."""
+
+    code, chinese = "OW-1204", "文件投放目录不存在或无法读取"
+
+
+class FileEncodingWrong(RetryLater):
+    """A file holds bytes that its declared encoding does not allow. The file is left where it is and nothing of it is
+    read; it is looked at again when it changes."""
+
+    code, chinese, exit_code = "OW-1205", "文件编码与声明不符,未读取", 1
+
+
+class DumpTruncated(RetryLater):
+    """A full dump ends in the middle of a row, or lacks its header. Nothing of it is read and nobody is deleted; it is
+    looked at again when it changes (guarantee 10)."""
+
+    code, chinese, exit_code = "OW-1206", "全量文件不完整,未读取,未删除任何人", 1
+
+
+class TooManyDisappeared(RetryLater):
+    """More records are absent from a full dump than its limit allows. The rows it has are taken; nothing is deleted
+    until a person says that it is right (guarantee 10)."""
+
+    code, chinese, exit_code = "OW-1207", "全量文件中消失的记录超过限度,未作删除,需人工确认", 1
+
+
+class FileColumnsWrong(RetryLater):
+    """The header of a file lacks a declared column. Nothing of it is read; the last good state stays."""
+
+    code, chinese, exit_code = "OW-1208", "文件缺少声明的列,未读取", 1
+
+
+class SourceSick(InvariantBroken):
+    """So large a share of a dataset's records is refused that not the records but the source or its mapping is wrong:
+    a renamed column, a changed code table. The dataset is paused where it stands; nothing is lost (guarantee 4)."""
+
+    code, chinese = "OW-1209", "拒收比例过高,判定为来源或映射有误,数据集已暂停"
+
+
+# 13xx: broker --------------------------------------------------------------------------------------------------------
+
+
+class BrokerUnreachable(RetryLater):
+    """Nothing answers at kafka.bootstrap_servers. It is waited for; nothing is lost meanwhile."""
+
+    code, chinese, exit_code = "OW-1301", "消息代理无法连接", 69
+
+
+class PortTaken(RetryLater):
+    """The port that a role wants to listen on is taken by another process."""
+
+    code, chinese, exit_code = "OW-1302", "端口已被占用", 69
+
+
+class DirectoryTaken(RetryLater):
+    """Another broker works on this data directory. Two would destroy each other's log, so the second ends at once."""
+
+    code, chinese, exit_code = "OW-1303", "数据目录正被另一个消息代理使用", 69
+
+
+class PublishFailed(RetryLater):
+    """The broker did not take a batch in time, or refused it. The batch and everything after it is sent again."""
+
+    code, chinese = "OW-1304", "消息未被确认,将重新发送"
+
+
+class TopicWrong(ConfigError):
+    """A topic exists with another number of partitions than declared; keys would change their partition."""
+
+    code, chinese = "OW-1305", "主题分区数与声明不符"
+
+
+class LogDamaged(InvariantBroken):
+    """The broker found a damaged batch in the middle of a partition's log. It is reported and never skipped."""
+
+    code, chinese = "OW-1306", "日志中段损坏"
+
+
+# 14xx: view and store ------------------------------------------------------------------------------------------------
+
+
+class DatabaseUnreachable(RetryLater):
+    """The database of the view, or of streams, does not answer. It is waited for; offsets are kept with the rows, so
+    nothing is lost."""
+
+    code, chinese, exit_code = "OW-1401", "数据库无法连接", 69
+
+
+class AnotherLog(InvariantBroken):
+    """The view (or the store of streams) holds offsets of another Kafka cluster or topic than the one it is given: a
+    view file from another deployment, or a broker directory that was replaced. Going on would mix two histories."""
+
+    code, chinese, exit_code = "OW-1402", "视图或存储中的位点属于另一个日志", 78
+
+
+class LogTooShort(InvariantBroken):
+    """A stored offset lies beyond the end of the log: the broker lost its tail or was restored from an older copy."""
+
+    code, chinese = "OW-1403", "存储的位点超出日志末尾,日志比视图旧"
+
+
+class LogTrimmed(InvariantBroken):
+    """A stored offset lies below the start of the log: retention dropped events before they were read."""
+
+    code, chinese = "OW-1404", "存储的位点早于日志起点,事件已被清理"
+
+
+class OutOfStep(RetryLater):
+    """Another worker has moved the offset meanwhile. This one gives way and reads the stored offset again."""
+
+    code, chinese = "OW-1405", "位点已被另一个工作进程推进"
+
+
+class NumberGap(InvariantBroken):
+    """A batch of events is missing from the log: the next number of its origin is not there. Nothing after the gap is
+    applied for that origin until the batch arrives; the relay sends it again."""
+
+    code, chinese = "OW-1406", "事件编号有缺口,等待补发"
+
+
+class ViewOutdated(InvariantBroken):
+    """The view was made by another version of a projection or another declaration of authority; it must be made anew
+    from the log."""
+
+    code, chinese, exit_code = "OW-1407", "视图由旧版投影或旧的权威声明生成,需要重建", 78
+
+
+class ViewMissing(ConfigError):
+    """There is no view at view.url yet: the deployment was never started."""
+
+    code, chinese = "OW-1408", "视图尚不存在"
+
+
+# 15xx: asking --------------------------------------------------------------------------------------------------------
+
+
+class ResidentUnknown(OneWindowError):
+    """The view holds no resident with this id or ID number."""
+
+    code, chinese = "OW-1501", "视图中没有这位居民"
+
+
+class CommunityUnknown(OneWindowError):
+    """The view holds no community with this code."""
+
+    code, chinese = "OW-1502", "视图中没有这个社区"
+
+
+class IdOnCommandLine(OneWindowError):
+    """An ID number was given as an argument. Arguments are seen by every user of the machine and kept in histories, so
+    it is refused: give the resident id, or the ID number at the prompt or on standard input."""
+
+    code, chinese, exit_code = "OW-1503", "不得在命令行参数中给出身份号码", 2
+
+
+class CodeUnknown(OneWindowError):
+    """``onewindow explain`` was asked for a code or reason that does not exist."""
+
+    code, chinese, exit_code = "OW-1504", "没有这个代码", 2
+
+
+class QuarantineUnknown(OneWindowError):
+    """There is no refused record with this number."""
+
+    code, chinese = "OW-1505", "隔离区中没有这条记录"
+
+
+# 16xx: processes -----------------------------------------------------------------------------------------------------
+
+
+class RoleStalled(RetryLater):
+    """A role stood still although work was waiting. It ends with exit code 75 and the supervisor starts it again."""
+
+    code, chinese = "OW-1601", "进程停滞,将被重启"
+
+
+class AlreadyRunning(RetryLater):
+    """Another ``onewindow up`` works on this deployment."""
+
+    code, chinese, exit_code = "OW-1602", "该部署已在运行", 69
+
+
+class RoleFailing(RetryLater):
+    """A role ended again and again right after its start; the supervisor gave up on it. Its log says why."""
+
+    code, chinese = "OW-1603", "进程反复退出,已停止重启"
+
+
+# 2xxx: refusals of records -------------------------------------------------------------------------------------------
+
+
+class RecordRefused(RecordRejected):
+    """A record can't be accepted; ``reason`` says why (``onewindow explain REASON``)."""
+
+    code, chinese = "OW-2001", "记录被拒收"
+
+    def __init__(self, reason: Reason, place: str, detail: str) -> None:
+        self.reason, self.place, self.detail = reason, place, detail
+        super().__init__(f"{place}: {REASONS[reason].english} ({detail})", fix=REASONS[reason].mend)
+
+
+FAMILIES: tuple[type[OneWindowError], ...] = (ConfigError, RetryLater, RecordRejected, InvariantBroken)
+
+
+def catalogue() -> dict[str, type[OneWindowError]]:
+    """Every error class that has a code, by its code."""
+
+    def leaves(cls: type[OneWindowError]) -> list[type[OneWindowError]]:
+        return [cls, *(leaf for child in cls.__subclasses__() for leaf in leaves(child))]
+
+    return {cls.code: cls for cls in sorted(leaves(OneWindowError), key=lambda cls: cls.code) if cls.code}

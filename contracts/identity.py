@@ -1,0 +1,39 @@
+"""Keyed hashes that stand for keys: resident ids, record keys and event ids (guarantee 9).
+
+An ID number is never a topic key, an event id or part of a URL. HMAC-SHA-256 under the deployment's secret, cut to 128
+bits (32 hexadecimal digits), takes its place: the same number always gives the same resident id, and nobody without the
+secret can go from one to the other by trying numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hasher:
+    """The keyed hashes of one deployment. ``secret`` is at least 16 bytes, made by ``onewindow init``."""
+
+    secret: bytes
+
+    def _digest(self, text: str) -> str:
+        return hmac.digest(self.secret, text.encode(), "sha256")[:16].hex()
+
+    def resident(self, id_number: str) -> str:
+        """The id of the resident with this citizen ID number (18 characters, canonical)."""
+        return self._digest("resident\0" + id_number)
+
+    def provisional(self, record_key: str) -> str:
+        """The id of the provisional resident that one record without an ID number stands for."""
+        return self._digest("provisional\0" + record_key)
+
+    def record(self, system: str, dataset: str, key: str) -> str:
+        """The topic key of a record: what its key in the source becomes outside of it."""
+        return self._digest(f"record\0{system}\0{dataset}\0{key}")
+
+
+def event_id(system: str, dataset: str, record_key: str, at: str) -> str:
+    """``ce_id`` of a change: the same for the same record at the same point of the source, however often it is read."""
+    return hashlib.sha256(f"{system}\0{dataset}\0{record_key}\0{at}".encode()).hexdigest()[:32]
