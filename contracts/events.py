@@ -41,7 +41,9 @@ class Event(BaseModel):
     record_key: str
     revision: int
     event_id: str
-    committed_at: str | None = Field(None, description="when the source committed the change, ISO 8601; null if unknown")
+    committed_at: str | None = Field(
+        None, description="when the source committed the change, ISO 8601; null if unknown"
+    )
 
 
 class RecordAsserted(Event):

@@ -42,14 +42,10 @@ FIELDS: dict[str, CanonicalField] = {
         CanonicalField("benefit_amount_fen", "money", "amount a month in 分 (fen)", "月金额(分)"),
         CanonicalField("benefit_from", "month", "first month", "起始年月"),
         CanonicalField("benefit_until", "month", "last month", "终止年月"),
-        CanonicalField(
-            "benefit_state", "code", "state: paying, suspended, stopped", "待遇状态", "benefit_state"
-        ),
+        CanonicalField("benefit_state", "code", "state: paying, suspended, stopped", "待遇状态", "benefit_state"),
         CanonicalField("as_of", "as_of", "when the department last dealt with the record", "经办时间"),
     )
 }
 
-RESIDENT_FIELDS: tuple[str, ...] = tuple(
-    name for name in FIELDS if not name.startswith("benefit_") and name != "as_of"
-)
+RESIDENT_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if not name.startswith("benefit_") and name != "as_of")
 BENEFIT_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if name.startswith("benefit_"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -122,8 +123,6 @@ class Source(Declared):
     @field_validator("datasets")
     @classmethod
     def _names(cls, value: dict[str, DatasetSource]) -> dict[str, DatasetSource]:
-        import re
-
         for name in value:
             if not re.match(NAME, name):
                 msg = f"dataset {name!r}: use small letters, digits and _"
