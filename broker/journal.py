@@ -77,10 +77,12 @@ class Journal:
             outdated, self._fd = self._fd, self._rewrite()
             os.close(outdated)
 
-    def sync_begins(self) -> tuple[int, None]:
-        return os.dup(self._fd), None
+    def sync_begins(self) -> tuple[int, int]:
+        copy = os.dup(self._fd)  # the file may be rewritten meanwhile
+        return copy, copy
 
-    def sync_ended(self, mark: None, error: OSError | None) -> None:
+    def sync_ended(self, mark: int, error: OSError | None) -> None:
+        os.close(mark)
         if error:
             self._failed = True
             log.error("sync of %s failed, no more of it is acknowledged: %s", self.path, error)

@@ -8,6 +8,7 @@ position and greatest timestamp of each run of about 4 KiB. Compaction raises th
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from array import array
 from bisect import bisect_right
@@ -20,6 +21,7 @@ from broker.errors import Damaged
 from broker.files import line, parse, write_atomic
 
 _RUN_BYTES = 4_096
+_HEAD = ("size", "end", "max_timestamp", "began_ms", "cleaned_ms")
 
 
 class Slice(NamedTuple):
@@ -37,6 +39,7 @@ class Segment:
         base, generation, _ = path.name.split(".")
         self.path, self.base, self.generation = path, int(base), int(generation)
         self.size, self.readable, self.end, self.max_timestamp = 0, 0, self.base, -1
+        self.began_ms: int | None = None
         self.cleaned_ms: int | None = None
         self._bases, self._positions, self._timestamps = array("q"), array("q"), array("q")
         self._lazy = False
@@ -51,6 +54,8 @@ class Segment:
     def note(self, header: Header, base: int) -> None:
         """Count in a batch that was written at the end, at offset ``base``."""
         self._load()
+        if self.began_ms is None:
+            self.began_ms = int(time.time() * 1_000)
         if not self._positions or self.size - self._positions[-1] >= _RUN_BYTES:
             self._bases.append(base)
             self._positions.append(self.size)
@@ -67,7 +72,7 @@ class Segment:
         """The content of the index file, as of now."""
         self._load()
         arrays = b"".join(numbers.tobytes() for numbers in (self._bases, self._positions, self._timestamps))
-        head = {"size": self.size, "end": self.end, "max_timestamp": self.max_timestamp, "cleaned_ms": self.cleaned_ms}
+        head = {name: getattr(self, name) for name in _HEAD}
         return line(head | {"crc": zlib.crc32(arrays)}) + arrays
 
     def write_index(self) -> None:
@@ -87,9 +92,9 @@ class Segment:
         size = os.fstat(self.fd).st_size
         if size < head["size"]:
             raise Damaged(self.path, size, f"{head['size'] - size} bytes that were durable are missing")
-        self.size = self.readable = head["size"]
-        self.end, self.max_timestamp, self.cleaned_ms = head["end"], head["max_timestamp"], head["cleaned_ms"]
-        self._lazy = True
+        for name in _HEAD:
+            setattr(self, name, head[name])
+        self.readable, self._lazy = self.size, True
         return True
 
     def _load(self) -> None:

@@ -1,195 +1,171 @@
-"""Which topics there are: names, ids, partitions and settings, with the cluster's own id, in one small durable file."""
+"""The cluster's state: its id, its topics with their ids and settings, and the partitions that hold them."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
+import time
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from broker.errors import Code
-from broker.journal import write_atomic
-from broker.log import Partition
+from broker.configs import DEFAULTS
+from broker.errors import Code, Refused
+from broker.files import line, read_state, write_atomic
+from broker.log import Opening, Partition
 
-_LEGAL_NAME = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$")
-_PRODUCER_IDS_AT_ONCE = 1_000
-
-CONFIGS: dict[str, str] = {
-    "cleanup.policy": "delete",
-    "retention.ms": "604800000",
-    "retention.bytes": "-1",
-    "segment.bytes": str(64 << 20),
-    "segment.ms": "604800000",
-    "delete.retention.ms": "86400000",
-    "min.cleanable.dirty.ratio": "0.5",
-    "min.insync.replicas": "1",
-    "max.message.bytes": str(8 << 20),
-    "compression.type": "producer",
-    "message.timestamp.type": "CreateTime",
-    "unclean.leader.election.enable": "false",
-}
-"""Topic settings and their defaults. Only the first six change what this broker does; the rest state what is so."""
-
-_POLICIES = {"delete", "compact", "compact,delete", "delete,compact"}
-
-
-def config_flaw(name: str, value: str | None) -> str | None:
-    """Why a topic setting is refused, or None."""
-    if name not in CONFIGS:
-        return f"unknown topic config {name}"
-    if name == "cleanup.policy":
-        return None if value in _POLICIES else f"cleanup.policy {value} is none of {sorted(_POLICIES)}"
-    if name.endswith((".ms", ".bytes")) and not re.fullmatch(r"-?\d+", value or ""):
-        return f"{name} wants a whole number, not {value}"
-    return None
+_PRODUCER_IDS = 1_000  # reserved by one write of the state
+_named_well = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}").fullmatch
 
 
 class Topic:
-    """A topic: its partitions, open, and its settings."""
+    """A topic: ``settings`` holds what was set, not the defaults."""
 
-    def __init__(self, name: str, topic_id: str, partitions: list[Partition], config: dict[str, str]) -> None:
-        self.name, self.id, self.partitions, self.config = name, topic_id, partitions, config
+    def __init__(self, name: str, ident: str, settings: dict[str, str]) -> None:
+        self.name, self.ident, self.settings = name, ident, settings
+        self.partitions: list[Partition] = []
 
     def setting(self, name: str) -> str:
         """The value in force."""
-        return self.config.get(name, CONFIGS[name])
+        return self.settings.get(name, DEFAULTS[name])
+
+    def apply(self) -> None:
+        """Hand the settings to the partitions."""
+        for partition in self.partitions:
+            partition.segment_bytes = int(self.setting("segment.bytes"))
+            partition.max_batch_bytes = int(self.setting("max.message.bytes"))
+
+    def expire(self) -> None:
+        """Begin a new segment where it is time, and drop what the retention no longer wants."""
+        now, span, most = int(time.time() * 1_000), int(self.setting("retention.ms")), int(self.setting("retention.bytes"))
+        for partition in self.partitions:
+            if partition.damage is not None:
+                continue
+            began = partition.segments[-1].began_ms
+            if began is not None and began + int(self.setting("segment.ms")) <= now:
+                partition.roll()
+            if "delete" in self.setting("cleanup.policy"):
+                partition.expire(before_ms=now - span if span >= 0 else None, max_bytes=most if most >= 0 else None)
 
 
 class Topics:
-    """All topics of the data directory. ``unclean``: the last run did not end in order, so tails are checked in full."""
+    """All topics of a data directory, and the counters that must not repeat: leader epoch and producer ids."""
 
-    def __init__(self, directory: Path, *, unclean: bool) -> None:
-        self._directory, self._file = directory / "topics", directory / "meta.json"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._meta: dict[str, Any] = (
-            json.loads(self._file.read_bytes())
-            if self._file.exists()
-            else {"cluster_id": str(uuid.uuid4()), "leader_epoch": 0, "next_producer_id": 0, "topics": {}}
-        )
-        if unclean:
-            self._meta["leader_epoch"] += 1
-        self._unclean = unclean
-        self._next_producer_id = self._meta["next_producer_id"]
-        self._save()
-        self._remove_remains()
-        self._topics = {name: self._open(name, about) for name, about in self._meta["topics"].items()}
-        self._by_id = {topic.id: topic for topic in self._topics.values()}
+    def __init__(self, directory: Path, open_with: Callable[[int], Opening], *, clean: bool, segment_bytes: int) -> None:
+        self._file, self._logs, self._segment_bytes = directory / "cluster", directory / "topics", segment_bytes
+        state = read_state(self._file) or {"cluster": str(uuid.uuid4()), "epoch": 0, "producer_id": 0, "topics": {}}
+        self.cluster_id: str = state["cluster"]
+        self.leader_epoch: int = state["epoch"] + (not clean)
+        self._next_producer_id = self._reserved_to = state["producer_id"]
+        self._opening = open_with(self.leader_epoch)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self.by_name: dict[str, Topic] = {}
+        for name, (ident, count, settings) in state["topics"].items():
+            topic = self.by_name[name] = Topic(name, ident, settings)
+            topic.partitions = [Partition(self._path(name, number), self._opening) for number in range(count)]
+            topic.apply()
+        self.save()
+        self._drop_leftovers()
 
-    def _save(self) -> None:
-        write_atomic(self._file, json.dumps(self._meta).encode())
+    def _path(self, name: str, number: int) -> Path:
+        return self._logs / f"{name}-{number}"
 
-    def _remove_remains(self) -> None:
-        """Folders that an interrupted creation or deletion left behind."""
-        for folder in self._directory.iterdir():
-            name, _, index = folder.name.rpartition("-")
-            about = self._meta["topics"].get(name)
-            if about is None or int(index) >= about["partitions"]:
-                shutil.rmtree(folder)
+    def _drop_leftovers(self) -> None:
+        """Delete what an interrupted creation or deletion left."""
+        known = {partition.directory for topic in self for partition in topic.partitions}
+        for directory in self._logs.iterdir():
+            if directory not in known:
+                shutil.rmtree(directory)
 
-    def _open(self, name: str, about: dict[str, Any]) -> Topic:
-        config = about["config"]
-        topic = Topic(name, about["id"], [], config)
-        for index in range(about["partitions"]):
-            topic.partitions.append(self._partition(topic, index, about))
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(list(self.by_name.values()))
+
+    def save(self) -> None:
+        """Write the state down."""
+        topics = {topic.name: [topic.ident, len(topic.partitions), topic.settings] for topic in self}
+        state = {"cluster": self.cluster_id, "epoch": self.leader_epoch, "producer_id": self._reserved_to}
+        write_atomic(self._file, line(state | {"topics": topics}))
+
+    def by_id(self, ident: Any) -> Topic:
+        """The topic of this id. Raises Refused."""
+        for topic in self.by_name.values():
+            if topic.ident == str(ident):
+                return topic
+        raise Refused(Code.UNKNOWN_TOPIC_ID, str(ident))
+
+    def topic(self, name: str) -> Topic:
+        """The topic of this name. Raises Refused."""
+        if name not in self.by_name:
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION, name)
+        return self.by_name[name]
+
+    def partition(self, name: str, number: int) -> Partition:
+        """A partition. Raises Refused when there is none."""
+        partitions = self.topic(name).partitions
+        if not 0 <= number < len(partitions):
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION, f"{name} has {len(partitions)} partitions")
+        return partitions[number]
+
+    def check_name(self, name: str) -> None:
+        """Raise Refused when no topic can be made with this name."""
+        if not _named_well(name):
+            raise Refused(Code.INVALID_TOPIC, f"{name!r}: letters, digits, dot, underscore and hyphen, at most 249")
+        if name in self.by_name:
+            raise Refused(Code.TOPIC_ALREADY_EXISTS, name)
+
+    def create(self, name: str, partitions: int, settings: dict[str, str]) -> Topic:
+        """Make a topic. Raises Refused."""
+        self.check_name(name)
+        topic = Topic(name, str(uuid.uuid4()), {"segment.bytes": str(self._segment_bytes)} | settings)
+        self.by_name[name] = topic
+        try:
+            self.widen(topic, partitions)
+        except Refused:
+            del self.by_name[name]
+            raise
         return topic
 
-    def _partition(self, topic: Topic, index: int, about: dict[str, Any]) -> Partition:
-        partition = Partition(
-            self._directory / f"{topic.name}-{index}",
-            segment_bytes=int(topic.setting("segment.bytes")),
-            leader_epoch=self.leader_epoch,
-            check_tail=self._unclean,
-        )
-        partition.start = max(partition.start, about.get("starts", {}).get(str(index), 0))
-        return partition
+    def widen(self, topic: Topic, count: int) -> None:
+        """Add partitions up to this many. Raises Refused, with nothing changed."""
+        before = len(topic.partitions)
+        for number in range(before, count):
+            shutil.rmtree(self._path(topic.name, number), ignore_errors=True)
+            topic.partitions.append(Partition(self._path(topic.name, number), self._opening, create=True))
+        topic.apply()
+        failed = [partition.damage for partition in topic.partitions[before:] if partition.damage is not None]
+        try:
+            if failed:
+                raise OSError(str(failed[0]))
+            self.save()
+        except OSError as error:
+            for partition in topic.partitions[before:]:
+                partition.close()
+            del topic.partitions[before:]
+            raise Refused(Code.KAFKA_STORAGE_ERROR, str(error)) from error
 
-    @property
-    def cluster_id(self) -> str:
-        """Made once, with the data directory."""
-        return str(self._meta["cluster_id"])
-
-    @property
-    def leader_epoch(self) -> int:
-        """Rises with each start after an unclean end."""
-        return int(self._meta["leader_epoch"])
-
-    def __iter__(self) -> Any:
-        return iter(self._topics.values())
-
-    def get(self, name: str | None) -> Topic | None:
-        """The topic of this name."""
-        return self._topics.get(name) if name else None
-
-    def by_id(self, topic_id: Any) -> Topic | None:
-        """The topic of this id."""
-        return self._by_id.get(str(topic_id))
-
-    def partition(self, name: str, index: int) -> Partition | None:
-        """One partition, if there is one."""
-        topic = self._topics.get(name)
-        return topic.partitions[index] if topic and 0 <= index < len(topic.partitions) else None
-
-    def create(self, name: str, partitions: int, config: dict[str, str], *, only_check: bool = False) -> Code:
-        """Create a topic, durably."""
-        if not _LEGAL_NAME.match(name):
-            return Code.INVALID_TOPIC
-        if name in self._topics:
-            return Code.TOPIC_ALREADY_EXISTS
-        if partitions < 1:
-            return Code.INVALID_PARTITIONS
-        if any(config_flaw(key, value) for key, value in config.items()):
-            return Code.INVALID_CONFIG
-        if not only_check:
-            about = {"id": str(uuid.uuid4()), "partitions": partitions, "config": config}
-            self._meta["topics"][name] = about
-            self._save()
-            topic = self._topics[name] = self._open(name, about)
-            self._by_id[topic.id] = topic
-        return Code.NONE
-
-    def configure(self, topic: Topic, config: dict[str, str]) -> Code:
+    def change(self, topic: Topic, settings: dict[str, str]) -> None:
         """Replace the settings of a topic."""
-        if any(config_flaw(key, value) for key, value in config.items()):
-            return Code.INVALID_CONFIG
-        topic.config = self._meta["topics"][topic.name]["config"] = config
-        for partition in topic.partitions:
-            partition.segment_bytes = int(topic.setting("segment.bytes"))
-        self._save()
-        return Code.NONE
+        topic.settings = settings
+        topic.apply()
+        self.save()
 
     def delete(self, topic: Topic) -> None:
-        """Delete a topic and its log."""
-        del self._meta["topics"][topic.name], self._topics[topic.name], self._by_id[topic.id]
-        self._save()
+        """Forget a topic, then delete its files."""
+        del self.by_name[topic.name]
+        self.save()
         for partition in topic.partitions:
-            partition.wake()
-            partition.close()
-            shutil.rmtree(partition.path)
-
-    def grow(self, topic: Topic, partitions: int, *, only_check: bool = False) -> Code:
-        """Add partitions."""
-        if partitions <= len(topic.partitions):
-            return Code.INVALID_PARTITIONS
-        if not only_check:
-            about = self._meta["topics"][topic.name]
-            about["partitions"] = partitions
-            self._save()
-            for index in range(len(topic.partitions), partitions):
-                topic.partitions.append(self._partition(topic, index, about))
-        return Code.NONE
-
-    def move_start(self, topic: Topic, index: int, offset: int) -> None:
-        """Delete the records of a partition before ``offset``."""
-        self._meta["topics"][topic.name].setdefault("starts", {})[str(index)] = offset
-        self._save()
-        topic.partitions[index].delete_before(offset)
+            partition.discard()
 
     def new_producer_id(self) -> int:
-        """An id that was never given before; taken from disk by the thousand."""
-        if self._next_producer_id >= self._meta["next_producer_id"]:
-            self._meta["next_producer_id"] = self._next_producer_id + _PRODUCER_IDS_AT_ONCE
-            self._save()
+        """A producer id that was never given before."""
+        if self._next_producer_id >= self._reserved_to:
+            self._reserved_to = self._next_producer_id + _PRODUCER_IDS
+            self.save()
         self._next_producer_id += 1
-        return int(self._next_producer_id) - 1
+        return self._next_producer_id - 1
+
+    def damaged(self) -> dict[str, str]:
+        """The partitions that are offline, and why."""
+        partitions = [partition for topic in self for partition in topic.partitions]
+        return {one.directory.name: str(one.damage) for one in partitions if one.damage is not None}

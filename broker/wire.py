@@ -1,177 +1,191 @@
-"""Framing: requests and responses of the Kafka protocol on a TCP connection, one request at a time, as Kafka does.
+"""Framing: one request at a time on each connection, answered in order.
 
-    request:  size int32 | api key int16 | version int16 | correlation id int32 | client id | body
-    response: size int32 | correlation id int32 | body
+    request:  size int32 | api key int16 | version int16 | correlation id int32 | client id string | [tags] | body
+    response: size int32 | correlation id int32 | [tags] | body
 
-The message classes are kafka-python's, generated from the protocol's own definitions. Which versions are answered is
-stated in ``VERSIONS``: Fetch, Produce, OffsetCommit and OffsetFetch stop where topic ids and the second transaction
-protocol begin.
+A connection holds one request and one response in memory: reading stops while a request is being served, and serving
+stops while a client does not read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from kafka.protocol import admin, consumer, metadata, producer
-
 from broker.errors import Code
+from broker.messages import metadata
 
 log = logging.getLogger(__name__)
 
-VERSIONS: dict[Any, tuple[int, int]] = {
-    producer.ProduceRequest: (0, 11),  # 0 to 2 are advertised for old librdkafka's sake, and refused
-    consumer.FetchRequest: (4, 12),
-    consumer.ListOffsetsRequest: (1, 7),
-    metadata.MetadataRequest: (0, 12),
-    consumer.OffsetCommitRequest: (2, 8),
-    consumer.OffsetFetchRequest: (1, 8),
-    metadata.FindCoordinatorRequest: (0, 4),
-    consumer.JoinGroupRequest: (0, 9),
-    consumer.HeartbeatRequest: (0, 4),
-    consumer.LeaveGroupRequest: (0, 5),
-    consumer.SyncGroupRequest: (0, 5),
-    admin.DescribeGroupsRequest: (0, 5),
-    admin.ListGroupsRequest: (0, 4),
-    metadata.ApiVersionsRequest: (0, 4),
-    admin.CreateTopicsRequest: (2, 7),
-    admin.DeleteTopicsRequest: (1, 6),
-    admin.DeleteRecordsRequest: (0, 2),
-    producer.InitProducerIdRequest: (0, 4),
-    consumer.OffsetForLeaderEpochRequest: (2, 4),
-    admin.DescribeConfigsRequest: (1, 4),
-    admin.CreatePartitionsRequest: (0, 3),
-    admin.DeleteGroupsRequest: (0, 2),
-    admin.DescribeClusterRequest: (0, 1),
-}
-PRODUCE, API_VERSIONS = 0, 18
-LARGEST_REQUEST = 100 << 20
-_BACKLOG = 32 << 20
+_HEAD = struct.Struct(">hhih")
+_READ_AHEAD_BYTES = 64 << 10
 
 
 class Client(NamedTuple):
-    """Who asks: the client id of the request, and the address."""
+    """Who asks."""
 
-    id: str
+    ident: str
     host: str
 
 
-Answer = Any
-Handler = Callable[[Any, int, Client], Answer | Awaitable[Answer]]
+class Request(NamedTuple):
+    """A decoded request."""
+
+    body: Any
+    version: int
+    client: Client
 
 
-class Refused(ValueError):
-    """A frame that this broker can't answer; the connection is closed, as Kafka does."""
+Handler = Callable[[Request], Awaitable[Any]]
 
 
-class Wire:
-    """What all connections share: how each request is decoded and who answers it."""
+class Api(NamedTuple):
+    """One kind of request, the versions of it that are served, and by what; it answers with None for no answer."""
 
-    def __init__(self, handlers: dict[Any, Handler]) -> None:
-        self._handlers = {cls.API_KEY: (cls, *VERSIONS[cls], handler) for cls, handler in handlers.items()}
-        self.connections: set[Connection] = set()
+    message: Any
+    oldest: int
+    newest: int
+    handler: Handler
 
-    def decode(self, frame: bytes) -> tuple[Any, int, int, str, Handler]:
-        """(request, version, correlation id, client id, handler)."""
-        key, version, correlation, length = struct.unpack_from(">hhih", frame)
-        position = 10 + max(length, 0)
-        if key not in self._handlers:
-            msg = f"API {key} is not spoken here"
-            raise Refused(msg)
-        cls, lowest, highest, handler = self._handlers[key]
-        if key == API_VERSIONS and version > highest:
-            return None, version, correlation, "", handler
-        if not lowest <= version <= highest or (key == PRODUCE and version < 3):
-            msg = f"{cls.__name__} version {version} is not spoken here"
-            raise Refused(msg)
-        if cls.flexible_version_q(version):
-            if frame[position]:
-                msg = "tagged fields in a request header"
-                raise Refused(msg)
-            position += 1
-        client = frame[10:position].decode(errors="replace").rstrip("\0")
-        return cls.decode(memoryview(frame)[position:], version=version), version, correlation, client, handler
+
+class Unreadable(Exception):
+    """A frame that can't be answered: the connection is closed."""
 
 
 class Connection(asyncio.Protocol):
-    """One client connection."""
+    """One client."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire, self._buffer = wire, bytearray()
-        self._task: asyncio.Task[None] | None = None
-        self._paused = False
+    def __init__(self, apis: Mapping[int, Api], connections: set[Connection], max_request_bytes: int) -> None:
+        self._apis, self._connections, self._max_request_bytes = apis, connections, max_request_bytes
+        self._received = bytearray()
+        self._serving: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: Any = None
+        self._host = ""
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self._host = "/" + str((transport.get_extra_info("peername") or ("?",))[0])
-        self._wire.connections.add(self)
+    # -- called by the event loop -------------------------------------------------------------------------------------
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._wire.connections.discard(self)
-        self._buffer.clear()
-        if self._task:
-            self._task.cancel()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._connections.add(self)
+        self._host = "/" + str((transport.get_extra_info("peername") or ["?"])[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason does not matter
+        self._connections.discard(self)
+        if self._serving:
+            self._serving.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._task is None:
-            self._pump()
-        elif len(self._buffer) > _BACKLOG and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
+        self._received += data
+        if self._serving is None:
+            self._start()
+        elif len(self._received) > _READ_AHEAD_BYTES:
+            self._transport.pause_reading()
 
-    def _pump(self) -> None:
-        while self._task is None and len(self._buffer) >= 4:
-            size = int.from_bytes(self._buffer[:4], "big", signed=True)
-            if not 0 < size <= LARGEST_REQUEST:
-                log.warning("a frame of %d bytes from %s: not the Kafka protocol?", size, self._host)
-                self.transport.abort()
-                return
-            if len(self._buffer) < 4 + size:
-                return
-            frame = bytes(memoryview(self._buffer)[4 : 4 + size])
-            del self._buffer[: 4 + size]
-            try:
-                self._answer(frame)
-            except (Refused, ValueError, IndexError, struct.error) as flaw:
-                log.warning("request from %s refused: %s", self._host, flaw)
-                self.transport.abort()
-                return
+    # -- serving ------------------------------------------------------------------------------------------------------
 
-    def _answer(self, frame: bytes) -> None:
-        request, version, correlation, client, handler = self._wire.decode(frame)
-        answer = handler(request, version, Client(client, self._host))
-        if request is None:  # KIP-511: a version of ApiVersions that is too new is answered in version 0
-            assert not inspect.isawaitable(answer)
-            answer.error_code = Code.UNSUPPORTED_VERSION
-            version = 0
-        if inspect.isawaitable(answer):
-            self._task = asyncio.ensure_future(self._finish(answer, correlation, version))
-        elif answer is not None:
-            self._reply(answer, correlation, version)
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being served."""
+        return self._serving is None
 
-    async def _finish(self, answer: Awaitable[Answer], correlation: int, version: int) -> None:
+    def close(self) -> None:
+        """Hang up; what has been answered still goes out."""
+        if self._serving:
+            self._serving.cancel()
+        self._transport.close()
+
+    def _start(self) -> None:
+        if len(self._received) >= 4:
+            size = int.from_bytes(self._received[:4], "big", signed=True)
+            if not _HEAD.size <= size <= self._max_request_bytes:
+                log.warning("%s sent a frame of %d bytes, the connection is closed", self._host, size)
+                self._transport.abort()
+            elif len(self._received) >= 4 + size:
+                self._serving = asyncio.create_task(self._serve())
+
+    def _next_frame(self) -> bytes | None:
+        if len(self._received) < 4:
+            return None
+        size = int.from_bytes(self._received[:4], "big", signed=True)
+        if not _HEAD.size <= size <= self._max_request_bytes:
+            raise Unreadable(f"a frame of {size} bytes")
+        if len(self._received) < 4 + size:
+            return None
+        with memoryview(self._received) as view:
+            frame = bytes(view[4 : 4 + size])
+        del self._received[: 4 + size]
+        return frame
+
+    async def _serve(self) -> None:
+        """Answer what has been received, one request after another."""
         try:
-            response = await answer
-            if response is not None:
-                self._reply(response, correlation, version)
-        except asyncio.CancelledError:
-            return
-        except Exception:  # the edge of the server: this connection ends, the others go on
-            log.exception("a request of %s failed", self._host)
-            self.transport.abort()
-            return
-        self._task = None
-        if self._paused:
-            self._paused = False
-            self.transport.resume_reading()
-        self._pump()
+            while (frame := self._next_frame()) is not None:
+                answer = await self._answer(frame)
+                if answer is not None:
+                    self._transport.write(answer)
+                    await self._writable.wait()
+        except Unreadable as flaw:
+            log.warning("%s: %s; the connection is closed", self._host, flaw)
+            self._transport.abort()
+        except Exception:  # a fault of ours in one request: this client is cut off, the others are served
+            log.exception("a request of %s failed, the connection is closed", self._host)
+            self._transport.abort()
+        else:
+            self._serving = None
+            self._transport.resume_reading()
 
-    def _reply(self, answer: Answer, correlation: int, version: int) -> None:
-        answer.API_VERSION = version  # before with_header(): kafka-python 3.0.12 can't set it afterwards
-        answer.with_header(correlation_id=correlation)
-        self.transport.write(answer.encode(header=True, framed=True))
+    async def _answer(self, frame: bytes) -> bytes | None:
+        key, version, correlation, id_length = _HEAD.unpack_from(frame)
+        api = self._apis.get(key)
+        if api is None:
+            raise Unreadable(f"api key {key} is not served")
+        if not api.oldest <= version <= api.newest:
+            if api.message is metadata.ApiVersionsRequest:  # KIP-511: it can be read by every client
+                refusal = supported_versions(self._apis, Code.UNSUPPORTED_VERSION)
+                return _encode(refusal, correlation, 0)
+            raise Unreadable(f"{api.message.__name__} version {version} is not served")
+        request = _decode(api, frame, version, id_length, self._host)
+        response = await api.handler(request)
+        return None if response is None else _encode(response, correlation, version)
+
+
+def _decode(api: Api, frame: bytes, version: int, id_length: int, host: str) -> Request:
+    start = _HEAD.size + max(id_length, 0)
+    try:
+        ident = frame[_HEAD.size : start].decode()
+        if api.message.flexible_version_q(version):
+            if frame[start]:
+                raise Unreadable("tags in a request's header")
+            start += 1
+        body = api.message.decode(memoryview(frame)[start:], version=version)
+    except (ValueError, IndexError, struct.error, TypeError, OverflowError) as flaw:
+        raise Unreadable(f"{api.message.__name__} version {version} can't be decoded: {flaw}") from flaw
+    return Request(body, version, Client(ident, host))
+
+
+def _encode(response: Any, correlation: int, version: int) -> bytes:
+    response.API_VERSION = version  # before with_header: kafka-python 3.0.12 refuses it afterwards
+    response.with_header(correlation_id=correlation)
+    return bytes(response.encode(header=True, framed=True))
+
+
+def supported_versions(apis: Mapping[int, Api], code: Code = Code.NONE) -> Any:
+    """The answer to ApiVersions."""
+    kind = metadata.ApiVersionsResponse
+    versions = []
+    for key, api in apis.items():
+        # librdkafka takes compression for unsupported when Produce does not begin at 0, though it never sends that
+        oldest = 0 if key == 0 else api.oldest
+        versions.append(kind.ApiVersion(api_key=key, min_version=oldest, max_version=api.newest))
+    return kind(error_code=code, api_keys=versions)

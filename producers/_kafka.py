@@ -141,7 +141,11 @@ class Connections:
         raise unreachable(self.bootstrap, last)
 
     def produce(
-        self, node: int, batches: Sequence[tuple[str, int, bytes]], timeout_s: float, done: Callable[[list[Outcome]], None]
+        self,
+        node: int,
+        batches: Sequence[tuple[str, int, bytes]],
+        timeout_s: float,
+        done: Callable[[list[Outcome]], None],
     ) -> None:
         """Send one request (at most one batch a partition). ``done`` gets an outcome per batch, in order, from ``poll``."""
         topics: dict[str, list[Any]] = {}
@@ -152,7 +156,9 @@ class Connections:
             transactional_id=None,
             acks=-1,
             timeout_ms=int(timeout_s * 1000),
-            topic_data=[ProduceRequest.TopicProduceData(name=name, partition_data=data) for name, data in topics.items()],
+            topic_data=[
+                ProduceRequest.TopicProduceData(name=name, partition_data=data) for name, data in topics.items()
+            ],
             min_version=3,
             max_version=9,
         )

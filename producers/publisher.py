@@ -150,6 +150,11 @@ class Publisher:
         return next(iter(self._open), self._tickets + 1) - 1
 
     @property
+    def tickets(self) -> int:
+        """The ticket of the latest publish."""
+        return self._tickets
+
+    @property
     def idle(self) -> bool:
         """Nothing is under way."""
         return not self._open
@@ -208,6 +213,8 @@ class Publisher:
                 if lane.queue and time.monotonic() > lane.queue[0].expires:
                     first = lane.queue[0]
                     return self._fail(first, f"not acknowledged within {self._deliver_s:g} s")
+                while lane.sent < len(lane.queue) and lane.queue[lane.sent].taken:
+                    lane.sent += 1
                 if lane.again or lane.sent >= len(lane.queue) or lane.awaited >= self._in_flight:
                     continue
                 node = self._line.leader(lane.topic, lane.partition)
@@ -243,7 +250,7 @@ class Publisher:
             batch.taken = True
             while lane.queue and lane.queue[0].taken:
                 first = lane.queue.popleft()
-                lane.sent -= 1
+                lane.sent = max(0, lane.sent - 1)
                 self._held -= len(first.data)
                 self._settle(first.ticket)
         elif outcome.again or (outcome.out_of_order and lane.queue[0] is not batch):

@@ -1,0 +1,278 @@
+"""Drives one dataset of a connector: pull, publish, and save the position once what it stands for is durable.
+
+A thread per dataset, with a publisher of its own, so that one which waits holds up no other (guarantee 6).
+
+- A position is saved only when every change before it is acknowledged (guarantee 1); pages may be under way meanwhile.
+- ``pull`` always continues from the last page it gave. Only after a failed publish does it go back, to the position that
+  was saved, under a new epoch, so that streams can tell what it reads again from what it had read.
+- When the connector fails, nothing is uncertain: what it gave is flushed and saved, and the same epoch goes on. (A new
+  epoch for each look at a system that is down for a day would fill the positions topic with nothing.)
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connectors.base import Connector, Page, Position
+from contracts.errors import ConfigError, OneWindowError
+from contracts.identity import Hasher
+from contracts.sources import department_topic
+from producers.events import EventWriter
+from producers.positions import NOTES_KEPT, Saved, claim, iso, saved_record
+from producers.progress import Board, Progress
+from producers.publisher import Publisher
+from producers.topics import POSITIONS
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 0.2  # a save is one small record; at this pace it costs under 1 % of loading
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """``every_s``: pause between two looks. ``retry_s``: the longest pause after a failure. ``mend_s``: the pause after an
+    error that only a person can mend."""
+
+    every_s: float = 1.0
+    retry_s: float = 5.0
+    mend_s: float = 15.0
+
+
+class DatasetProducer:
+    """One dataset's way from its connector to its topic. ``run`` is the body of its thread.
+
+    ``publisher`` makes a publisher (it dies with a failed batch); ``now`` is the wall clock.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        system: str,
+        dataset: str,
+        *,
+        bootstrap: str,
+        hasher: Hasher,
+        publisher: Callable[[], Publisher],
+        pace: Pace | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.system, self.dataset = system, dataset
+        self._connector, self._bootstrap, self._hasher = connector, bootstrap, hasher
+        self._publisher, self._pace, self._now = publisher, pace or Pace(), now
+        self._again = threading.Event()
+        self._wake = threading.Event()
+        self._board = Board(system, dataset)
+
+    @property
+    def progress(self) -> Progress:
+        """What it is doing now."""
+        return self._board()
+
+    def reread(self) -> None:
+        """Read the dataset from its beginning, under a new epoch, as soon as the page at hand is done. Thread-safe."""
+        self._again.set()
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; then flush and save. Errors are waited out and never leave."""
+        failures = 0
+        while not stop.is_set():
+            reached = self.progress.looked_at
+            try:
+                self._epoch(stop)
+            except Exception as error:  # noqa: BLE001  # the producer's edge: reported, counted, tried again
+                if self.progress.looked_at != reached:
+                    failures = 0
+                failures += 1
+                self._report(error)
+                self._pause(stop, self._wait(error, failures))
+        self._board.set(state="stopped", rate=0.0)
+
+    def _epoch(self, stop: threading.Event) -> None:
+        """One publisher's life: until stop, a wish to read again, or a failed publish."""
+        restart, failures = self._again.is_set(), 0
+        with closing(self._publisher()) as publisher:
+            saved = claim(publisher, self._bootstrap, self.system, self.dataset, restart=restart, now=self._now)
+            if restart:
+                self._again.clear()
+            partitions = publisher.partitions(department_topic(self.system, self.dataset))
+            writer = EventWriter(self.system, self.dataset, saved.epoch, self._hasher, partitions)
+            way = _Way(self._connector, publisher, writer, saved, self._board, self._now)
+
+            def ended() -> bool:
+                return stop.is_set() or self._again.is_set()
+
+            while not ended():
+                try:
+                    way.pull(ended)
+                except _SourceFailed as failed:
+                    way.settle()
+                    failures += 1
+                    self._report(failed.error)
+                    self._pause(stop, self._wait(failed.error, failures))
+                else:
+                    failures = 0
+                    self._pause(stop, self._pace.every_s)
+            way.settle()
+
+    def _wait(self, error: Exception, failures: int) -> float:
+        if isinstance(error, ConfigError):
+            return self._pace.mend_s
+        longest = min(self._pace.retry_s, 0.1 * 2 ** min(failures, 10))
+        return float(longest * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, so that datasets don't come in step
+
+    def _report(self, error: Exception) -> None:
+        before, now = self.progress, self._now()
+        known = isinstance(error, OneWindowError)
+        code, text = (error.code, error.finding) if isinstance(error, OneWindowError) else ("", type(error).__name__)
+        if code != before.code or text != before.text:
+            log.log(
+                logging.WARNING if known else logging.ERROR,
+                "dataset_waiting system=%s dataset=%s code=%s",
+                self.system,
+                self.dataset,
+                code,
+                exc_info=None if known else error,
+            )
+        since = before.since if before.state == "waiting" and before.code == code else now
+        fix = error.fix if isinstance(error, OneWindowError) else "look at the log of the connectors role"
+        self._board.set(
+            state="waiting", code=code, text=text, fix=fix, since=since, rate=0.0, failures=before.failures + 1
+        )
+
+    def _pause(self, stop: threading.Event, wait_s: float) -> None:
+        """Wait, but not when stop or a wish to read again comes."""
+        until = time.monotonic() + wait_s
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._wake.wait(min(left, 0.1)):
+                self._wake.clear()
+                return
+
+
+class _Way:
+    """From the connector to the topic, under one epoch and with one publisher."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        publisher: Publisher,
+        writer: EventWriter,
+        saved: Saved,
+        board: Board,
+        now: Callable[[], float],
+    ) -> None:
+        self._connector, self._publisher, self._writer = connector, publisher, writer
+        self._board, self._now = board, now
+        self._topic = department_topic(writer.system, writer.dataset)
+        self._saved = self._latest = saved  # durable in the topic; after the last page that was read
+        self._waiting: deque[tuple[int, Saved]] = deque()  # (ticket, what may be saved once it is acknowledged)
+        self._saved_at = self._began = time.monotonic()
+        self._loaded = 0
+        board.set(epoch=saved.epoch, notes=saved.notes, **_books(saved))
+
+    def pull(self, ended: Callable[[], bool]) -> None:
+        """Publish and save all pages that the source has for now, or until ``ended`` says so."""
+        self._loaded, self._began = 0, time.monotonic()
+        with closing(_pages(self._connector, self._writer.dataset, self._latest.position)) as pages:
+            for page in pages:
+                self._publish(page)
+                if ended():
+                    self.settle()
+                    return
+        if not self._latest.snapshot_done:
+            self._after(self._latest, snapshot_done=True)
+        self.settle()
+        nothing: dict[str, Any] = dict.fromkeys(("code", "text", "fix", "since", "rows", "total"))
+        self._board.set(state="live", rate=0.0, looked_at=self._now(), **nothing)
+
+    def _publish(self, page: Page) -> None:
+        before, now = self._latest, self._now()
+        if page.changes:
+            records = self._writer.records(page, sequence=before.sequence, now=iso(now))
+            self._publisher.publish(self._topic, records)
+        notes = (*before.notes, *(f"{iso(now)} {note}" for note in page.notes))[-NOTES_KEPT:]
+        self._after(
+            before,
+            sequence=before.sequence + 1,
+            position=dict(page.position),
+            published=before.published + len(page.changes),
+            duplicates=before.duplicates + page.duplicates,
+            stale=before.stale + page.stale,
+            notes=notes,
+        )
+        self._loaded += len(page.changes) + page.duplicates + page.stale
+        took = max(time.monotonic() - self._began, 1e-3)
+        state = {} if self._latest.snapshot_done and self._board().state == "live" else {"state": "loading"}
+        self._board.set(rows=page.done, total=page.total, rate=self._loaded / took, notes=notes, **state)
+        self._publisher.poll()
+        self._save(every_s=SAVE_EVERY_S)
+
+    def _after(self, before: Saved, **fields: Any) -> None:
+        """What is to be saved once all that was published up to now is acknowledged."""
+        self._latest = msgspec.structs.replace(before, **fields)
+        self._waiting.append((self._publisher.tickets, self._latest))
+
+    def _save(self, every_s: float) -> None:
+        """Save the newest position whose changes are all acknowledged."""
+        if time.monotonic() - self._saved_at < every_s:
+            return
+        durable = None
+        while self._waiting and self._waiting[0][0] <= self._publisher.acked:
+            durable = self._waiting.popleft()[1]
+        if durable is None or durable == self._saved:
+            return
+        durable = msgspec.structs.replace(durable, saved_at=iso(self._now()))
+        self._publisher.publish(POSITIONS.name, [saved_record(self._writer.system, self._writer.dataset, durable)])
+        self._saved, self._saved_at = durable, time.monotonic()
+        self._board.set(saved_at=self._now(), **_books(durable))
+
+    def settle(self) -> None:
+        """Wait until all is acknowledged, and save."""
+        self._publisher.flush()
+        self._save(every_s=0.0)
+        self._publisher.flush()
+
+
+class _SourceFailed(Exception):
+    """The connector raised ``error``; what it gave before is good."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _pages(connector: Connector, dataset: str, after: Position | None) -> Generator[Page, None, None]:
+    """The connector's pages, its own errors told apart from those of whoever takes them."""
+    pages = iter(connector.pull(dataset, after))
+    try:
+        while True:
+            try:
+                page = next(pages)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise _SourceFailed(error) from error
+            yield page
+    finally:
+        close = getattr(pages, "close", None)
+        if close is not None:
+            close()
+
+
+def _books(saved: Saved) -> dict[str, Any]:
+    return {
+        "published": saved.published,
+        "duplicates": saved.duplicates,
+        "stale": saved.stale,
+        "snapshot_done": saved.snapshot_done,
+    }

@@ -1,0 +1,56 @@
+"""What the producer of one dataset is doing, for status and the console: written by its thread, read by any."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+State = Literal["starting", "loading", "live", "waiting", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A dataset at one moment.
+
+    ``waiting`` comes with the code and text of the error that is waited out, and since when. ``rows`` and ``total``: of
+    the piece of work at hand, where known. ``looked_at``: when the source was last read to its end without an error.
+    ``published``, ``duplicates``, ``stale``: as saved durably, over all epochs. ``rate``: records a second while loading.
+    """
+
+    system: str
+    dataset: str
+    state: State = "starting"
+    code: str | None = None
+    text: str | None = None
+    fix: str | None = None
+    since: float | None = None
+    epoch: int = 0
+    rows: int | None = None
+    total: int | None = None
+    rate: float = 0.0
+    looked_at: float | None = None
+    saved_at: float | None = None
+    snapshot_done: bool = False
+    published: int = 0
+    duplicates: int = 0
+    stale: int = 0
+    failures: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Board:
+    """Holds the latest ``Progress`` of one dataset."""
+
+    def __init__(self, system: str, dataset: str) -> None:
+        self._lock, self._latest = threading.Lock(), Progress(system, dataset)
+
+    def __call__(self) -> Progress:
+        """The latest."""
+        with self._lock:
+            return self._latest
+
+    def set(self, **fields: Any) -> None:
+        """Replace these fields."""
+        with self._lock:
+            self._latest = replace(self._latest, **fields)

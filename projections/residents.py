@@ -1,0 +1,299 @@
+"""The projection of ``community.resident``: assertions, the residents derived from them, their benefits, the communities.
+
+What the tables hold is a function of the set of events that were applied, not of their order, since the events of one
+record may lie in two partitions after its ID number was corrected:
+
+- of the assertions and final retractions of a record, the one with the greatest revision is its row;
+- of its holds, the one with the greatest revision counts, if it is greater than the row's;
+- a retraction that says where the record moved changes nothing: the assertion under the new resident does it all, and
+  until that has come the record stays with the old one. So no reader finds it with neither, or with both;
+- a hold of a record that nothing is known of is kept as a row that is not live, so that the assertion it followed may
+  come later;
+- residents, benefits and communities are functions of the live assertions.
+
+A batch costs a fixed number of statements, whatever its size. On PostgreSQL two workers may hold two partitions: records
+that are there are locked in key order, then residents, then communities, so that they wait for each other and never in
+a circle; one that is new to both makes the second start again (``bulk.Collision``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from contracts.events import RESIDENT_TOPIC, RecordAsserted, RecordHeld, RecordRetracted, ResidentEvent, Value
+from contracts.fields import FIELDS, RESIDENT_FIELDS
+from projections import bulk
+from projections.communities import Deltas, Traits
+from projections.tables import assertion, benefit, community, resident
+from projections.winners import Authority, Member, decide
+
+Key = tuple[str, str, str]
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(dict[str, str | int | bool | None]).decode
+_STATE = ("record_key", "resident_id", "revision", "live", "held_revision", "held_reason")
+_MEMBER = ("resident_id", "system", "dataset", "record_key", "as_of", "provisional", "held_reason", "fields")
+_TRAITS = ("resident_id", *Traits._fields)
+_FLAGS = frozenset(index for index, name in enumerate(RESIDENT_FIELDS) if FIELDS[name].kind == "flag")
+_CODE, _ALIVE, _SEX, _ALONE, _CARE = (
+    RESIDENT_FIELDS.index(name) for name in ("community_code", "alive", "sex", "living_alone", "care_level")
+)
+
+
+class _Record:
+    """A record while its events are folded: what is stored, and what the events made of it."""
+
+    __slots__ = ("event", "held_changed", "held_reason", "held_revision", "key", "live", "resident_id", "revision", "was")
+
+    def __init__(
+        self, key: Key, resident_id: str, revision: int, live: bool, held_revision: int | None, held_reason: str | None
+    ) -> None:
+        self.key = key
+        self.resident_id = resident_id
+        self.revision = revision
+        self.live = live
+        self.held_revision = held_revision
+        self.held_reason = held_reason
+        self.event: RecordAsserted | RecordRetracted | None = None
+        self.held_changed = False
+        self.was: str | None = None
+        """The resident that it spoke of before the batch, if it was live."""
+
+    def take(self, event: RecordAsserted | RecordRetracted) -> None:
+        """An assertion or a final retraction: the greatest revision wins."""
+        if event.revision <= self.revision:
+            return
+        self.event = event
+        self.revision = event.revision
+        self.resident_id = event.resident_id
+        self.live = isinstance(event, RecordAsserted)
+        if self.held_revision is not None and self.held_revision <= event.revision:
+            self.held_revision = self.held_reason = None
+
+    def hold(self, event: RecordHeld) -> None:
+        """The newest version was refused; it counts until a newer one is accepted."""
+        if event.revision <= self.revision or event.revision <= (self.held_revision or 0):
+            return
+        self.held_revision, self.held_reason = event.revision, event.reason
+        self.held_changed = True
+        if self.revision == 0:
+            self.resident_id = event.resident_id
+
+
+class Residents:
+    """The unified view of residents, under one declaration of authority."""
+
+    name = "residents"
+    version = 1
+    topics: Sequence[str] = (RESIDENT_TOPIC,)
+    tables: Sequence[sa.Table] = (assertion, resident, benefit, community)
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+
+    def apply(self, events: Sequence[ResidentEvent], view: sa.Connection) -> None:
+        """Fold a batch into the view. Raises bulk.Collision when another worker inserted one of its records meanwhile."""
+        stored, records = _fold(events, view)
+        changed = [record for record in records.values() if record.event is not None or record.held_changed]
+        if not changed:
+            return
+        touched = {record.was for record in changed if record.was is not None}
+        touched.update(record.resident_id for record in changed if record.live)
+        ids = sorted(touched)
+        traits = {row[0]: Traits._make(row[1:]) for row in bulk.find(view, resident, _TRAITS, "resident_id", ids, lock=True)}
+        before = _members(view, ids)
+        after = _after(before, changed)
+        _write_assertions(view, changed, stored)
+        _write_benefits(view, changed, before)
+        self._write_residents(view, ids, traits, before, after)
+
+    def _write_residents(
+        self,
+        view: sa.Connection,
+        ids: Sequence[str],
+        traits: dict[str, Traits],
+        before: dict[str, dict[Key, Member]],
+        after: dict[str, dict[Key, Member]],
+    ) -> None:
+        deltas = Deltas()
+        new: list[bulk.Row] = []
+        known: list[bulk.Row] = []
+        gone: list[bulk.Row] = []
+        for resident_id in ids:
+            old = traits.get(resident_id)
+            if old is not None:
+                deltas.count(old, _benefits(before.get(resident_id)), -1)
+            members = after.get(resident_id)
+            if members:
+                row, now = self._resident(resident_id, list(members.values()))
+                deltas.count(now, _benefits(members), 1)
+                (new if old is None else known).append(row)
+            elif old is not None:
+                gone.append((resident_id,))
+        bulk.insert(view, resident, new)
+        bulk.upsert(view, resident, known)
+        bulk.delete(view, resident, gone)
+        deltas.write(view)
+
+    def _resident(self, resident_id: str, members: list[Member]) -> tuple[bulk.Row, Traits]:
+        values, provenance = decide(members, self.authority)
+        cells = [value if value is None else _CELLS[index](value) for index, value in enumerate(values)]
+        provisional = members[0].provisional and all(member.provisional for member in members)
+        held = sum(member.held for member in members)
+        traits = Traits(cells[_CODE], cells[_ALIVE], cells[_SEX], provisional, cells[_ALONE], cells[_CARE])
+        return (resident_id, *cells, provisional, len(members), held, provenance), traits
+
+
+def _text(value: Value) -> str:
+    return value if value.__class__ is str else str(value)  # type: ignore[return-value]  # it is a str
+
+
+_CELLS: tuple[Callable[[Value], Any], ...] = tuple(
+    bool if index in _FLAGS else _text for index in range(len(RESIDENT_FIELDS))
+)
+
+
+def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key], dict[Key, _Record]]:
+    """The records that the events touch, as they are after them; and the keys of those that are stored."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for event in events:
+        source = (event.system, event.dataset)
+        keys = wanted.get(source)
+        if keys is None:
+            keys = wanted[source] = set()
+        keys.add(event.record_key)
+    records: dict[Key, _Record] = {}
+    for (system, dataset), keys in sorted(wanted.items()):
+        rows = bulk.find(view, assertion, _STATE, "record_key", sorted(keys), lock=True, system=system, dataset=dataset)
+        for record_key, resident_id, revision, live, held_revision, held_reason in rows:
+            key = (system, dataset, record_key)
+            record = _Record(key, resident_id, revision, bool(live), held_revision, held_reason)
+            record.was = resident_id if live else None
+            records[key] = record
+    stored = set(records)
+    for event in events:
+        if event.__class__ is RecordRetracted and event.moved_to is not None:  # type: ignore[union-attr]  # narrowed
+            continue
+        key = (event.system, event.dataset, event.record_key)
+        known = records.get(key)
+        if known is None:
+            known = records[key] = _Record(key, event.resident_id, 0, False, None, None)
+        if event.__class__ is RecordHeld:
+            known.hold(event)  # type: ignore[arg-type]  # it is one
+        else:
+            known.take(event)  # type: ignore[arg-type]  # it is one of the others
+    return stored, records
+
+
+def _members(view: sa.Connection, ids: Sequence[str]) -> dict[str, dict[Key, Member]]:
+    """The live assertions of these residents as they are stored."""
+    members: dict[str, dict[Key, Member]] = {}
+    for resident_id, system, dataset, record_key, as_of, provisional, held_reason, fields in bulk.find(
+        view, assertion, _MEMBER, "resident_id", ids, condition="live"
+    ):
+        member = Member(system, dataset, record_key, as_of, bool(provisional), held_reason is not None, _decode(fields))
+        members.setdefault(resident_id, {})[(system, dataset, record_key)] = member
+    return members
+
+
+def _after(before: dict[str, dict[Key, Member]], changed: Iterable[_Record]) -> dict[str, dict[Key, Member]]:
+    """The live assertions of the touched residents as they are after the batch."""
+    after = {resident_id: dict(members) for resident_id, members in before.items()}
+    for record in changed:
+        key = record.key
+        held = record.held_reason is not None
+        event = record.event
+        if event is None:  # a hold and nothing else
+            if record.live:
+                members = after[record.resident_id]
+                members[key] = members[key]._replace(held=held)
+            continue
+        if record.was is not None:
+            del after[record.was][key]
+        if event.__class__ is RecordAsserted:
+            member = Member(*key, event.as_of, event.provisional, held, event.fields)  # type: ignore[union-attr]
+            found = after.get(event.resident_id)
+            if found is None:
+                after[event.resident_id] = {key: member}
+            else:
+                found[key] = member
+    return after
+
+
+def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: set[Key]) -> None:
+    new: list[bulk.Row] = []
+    known: list[bulk.Row] = []
+    held: list[bulk.Row] = []
+    for record in changed:
+        event = record.event
+        if event is None and record.key in stored:
+            held.append((*record.key, record.held_revision, record.held_reason))
+            continue
+        fields = originals = mends = "{}"
+        as_of = event_id = committed_at = None
+        provisional = False
+        if event is not None:
+            event_id, committed_at = event.event_id, event.committed_at
+            if event.__class__ is RecordAsserted:
+                fields = _encode(event.fields).decode()  # type: ignore[union-attr]
+                if event.originals:  # type: ignore[union-attr]
+                    originals = _encode(event.originals).decode()  # type: ignore[union-attr]
+                if event.mends:  # type: ignore[union-attr]
+                    mends = _encode(event.mends).decode()  # type: ignore[union-attr]
+                as_of, provisional = event.as_of, event.provisional  # type: ignore[union-attr]
+        row = (
+            *record.key,
+            record.resident_id,
+            record.revision,
+            record.live,
+            fields,
+            originals,
+            mends,
+            as_of,
+            provisional,
+            record.held_reason,
+            record.held_revision,
+            event_id,
+            committed_at,
+        )
+        (known if record.key in stored else new).append(row)
+    bulk.insert(view, assertion, new)
+    bulk.upsert(view, assertion, known)
+    bulk.update(view, assertion, ("held_revision", "held_reason"), held)
+
+
+def _benefits(members: dict[Key, Member] | None) -> Iterable[Any]:
+    if members is None:
+        return ()
+    return [member.fields for member in members.values() if member.fields.get("benefit_kind") is not None]
+
+
+def _write_benefits(view: sa.Connection, changed: Iterable[_Record], before: dict[str, dict[Key, Member]]) -> None:
+    rows: list[bulk.Row] = []
+    gone: list[bulk.Row] = []
+    for record in changed:
+        event = record.event
+        if event is None:
+            continue
+        if event.__class__ is RecordAsserted and (kind := (get := event.fields.get)("benefit_kind")) is not None:  # type: ignore[union-attr]
+            amount = get("benefit_amount_fen")
+            rows.append(
+                (
+                    *record.key,
+                    event.resident_id,
+                    kind,
+                    get("benefit_scheme"),
+                    amount if isinstance(amount, int) else None,
+                    get("benefit_from"),
+                    get("benefit_until"),
+                    get("benefit_state"),
+                )
+            )
+        elif record.was is not None and before[record.was][record.key].fields.get("benefit_kind") is not None:
+            gone.append(record.key)
+    bulk.upsert(view, benefit, rows)
+    bulk.delete(view, benefit, gone)

