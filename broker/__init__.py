@@ -1,6 +1,7 @@
-"""The embedded broker: one durable process that speaks the Kafka protocol, for laptop, test and demo."""
+"""The embedded broker: a durable log that speaks the Kafka protocol, for one machine."""
 
 from broker.errors import Damaged, DirectoryInUse, PortInUse
+from broker.flusher import Fsync
 from broker.server import Broker, BrokerSettings, serve
 
-__all__ = ["Broker", "BrokerSettings", "Damaged", "DirectoryInUse", "PortInUse", "serve"]
+__all__ = ["Broker", "BrokerSettings", "Damaged", "DirectoryInUse", "Fsync", "PortInUse", "serve"]

@@ -21,7 +21,6 @@ HEADER = struct.Struct(">qiibIhiqqqhii")
 PREFIX = struct.Struct(">qii")  # base offset, length, leader epoch: what a broker writes
 CONTROL, TRANSACTIONAL = 0x20, 0x10
 _LENGTH_ENDS, _MAGIC_AT, CRC_FROM = 12, 16, 21
-_WINDOW = 1 << 20
 
 
 class Header(NamedTuple):
@@ -39,7 +38,7 @@ class Header(NamedTuple):
     producer_id: int
     producer_epoch: int
     sequence: int
-    count: int
+    records: int
 
     @property
     def size(self) -> int:
@@ -89,7 +88,7 @@ def check(data: bytes) -> None:
         position += header.size
 
 
-def walk(fd: int, position: int, stop: int, *, checked: bool) -> Iterator[tuple[int, Header]]:
+def walk(fd: int, position: int, stop: int, *, checked: bool, window_bytes: int) -> Iterator[tuple[int, Header]]:
     """(position, header) of each batch of a file, holding a window of it in memory.
 
     Raises NotABatch at the first that is not whole, or whose checksum does not fit where it is ``checked``.
@@ -97,14 +96,14 @@ def walk(fd: int, position: int, stop: int, *, checked: bool) -> Iterator[tuple[
     window, begin = memoryview(b""), position
     while position < stop:
         if begin + len(window) - position < HEADER.size:
-            window, begin = memoryview(os.pread(fd, min(_WINDOW, stop - position), position)), position
+            window, begin = memoryview(os.pread(fd, min(window_bytes, stop - position), position)), position
         try:
             header = read_header(window, position - begin, stop - begin)
         except NotABatch as flaw:
             raise NotABatch(position, flaw.why) from None
         if checked:
             if begin + len(window) < position + header.size:
-                window, begin = memoryview(os.pread(fd, max(_WINDOW, header.size), position)), position
+                window, begin = memoryview(os.pread(fd, max(window_bytes, header.size), position)), position
             if not intact(window, position - begin, header):
                 raise NotABatch(position, "the checksum does not fit")
         yield position, header

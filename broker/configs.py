@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from broker.errors import Code, Refused
 
+_number = re.compile(r"-?[0-9]{1,18}").fullmatch
+_fraction = re.compile(r"[01](\.[0-9]{1,9})?").fullmatch
+
 
 def _at_least(least: int) -> Callable[[str], bool]:
-    return lambda text: text.lstrip("-").isdigit() and int(text) >= least
+    return lambda text: _number(text) is not None and int(text) >= least
 
 
 def _one_of(*values: str) -> Callable[[str], bool]:
@@ -16,7 +20,7 @@ def _one_of(*values: str) -> Callable[[str], bool]:
 
 
 def _share(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit() and 0 <= float(text) <= 1
+    return _fraction(text) is not None and float(text) <= 1
 
 
 _POLICIES = ("delete", "compact", "compact,delete", "delete,compact")

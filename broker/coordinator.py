@@ -218,7 +218,7 @@ class Coordinator:
 
     async def delete_offsets(self, request: Request) -> Any:
         """OffsetDelete."""
-        body, response = request.body, consumer_offset_delete()
+        body, response = request.body, consumer.OffsetDeleteResponse
         group, doomed = self._known(body.group_id), []
         kind = response.OffsetDeleteResponseTopic
         if body.group_id not in self._names():
@@ -255,9 +255,7 @@ class Coordinator:
             group = self._known(name)
             if not wanted or group.state.value in wanted:
                 kind = group.protocol_type or "consumer"
-                listed.append(
-                    response.ListedGroup(group_id=name, protocol_type=kind, group_state=group.state.value)
-                )
+                listed.append(response.ListedGroup(group_id=name, protocol_type=kind, group_state=group.state.value))
         return response(groups=listed)
 
     async def describe_groups(self, request: Request) -> Any:

@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 
-class Fsync(Enum):
+class Fsync(StrEnum):
     """``ALWAYS``: an acknowledgement goes out after the data was synced. ``INTERVAL``: synced each second, so a power
     cut loses up to a second of acknowledged data. ``NEVER``: left to the operating system. A killed process loses
     nothing under any of them."""
@@ -23,8 +23,8 @@ class Fsync(Enum):
 class Durable(Protocol):
     """Something with a file to sync."""
 
-    def sync_begins(self) -> tuple[int, Any]:
-        """(descriptor to sync, mark): all that was written until now."""
+    def sync_begins(self) -> tuple[int, Any] | None:
+        """(descriptor to sync, mark): all that was written until now. None if there is nothing to sync any more."""
         ...
 
     def sync_ended(self, mark: Any, error: OSError | None) -> None:
@@ -46,7 +46,7 @@ class Flusher:
     async def acknowledge(self, written: Iterable[Durable]) -> None:
         """Return when these may be acknowledged under the policy. Whether the sync failed, they know themselves."""
         self.touch(written)
-        if self.policy is Fsync.ALWAYS:
+        if self.policy == Fsync.ALWAYS:
             await self.flush()
 
     def touch(self, written: Iterable[Durable]) -> None:
@@ -72,7 +72,10 @@ class Flusher:
         self._running = None
 
     async def _flush(self, item: Durable) -> None:
-        fd, mark = item.sync_begins()
+        begun = item.sync_begins()
+        if begun is None:
+            return
+        fd, mark = begun
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._sync, fd)
         except OSError as error:

@@ -53,7 +53,8 @@ class Partition:
         self.segments: list[Segment] = []
         self.sequences = Sequences()
         self.epochs: list[tuple[int, int]] = []  # (leader epoch, its first offset)
-        self.start = self.end = self.stable = self._checked = 0
+        self.start = self.end = self.stable = self._checked = self._saved_to = 0
+        self.compactable, self.sync = True, opening.sync
         self._waiters: set[asyncio.Future[None]] = set()
         try:
             self._create() if create else self._open()
@@ -67,6 +68,14 @@ class Partition:
             log.error("partition %s is offline: %s", self.directory.name, damage)
         self.wake()
 
+    def _sync_active(self) -> None:
+        """A failure is final, see ``Durable``."""
+        try:
+            self.sync(self.segments[-1].fd)
+        except OSError as error:
+            self.fail(error)
+            raise
+
     def _online(self) -> None:
         if self.damage is not None:
             raise Refused(Code.KAFKA_STORAGE_ERROR, str(self.damage))
@@ -77,10 +86,14 @@ class Partition:
         manifest = read_state(self.directory / "manifest")
         if manifest is None:
             raise Damaged(self.directory / "manifest", 0, "the file is missing")
-        self.start, self.end, self.epochs = manifest["start"], manifest["end"], [(e, at) for e, at in manifest["epochs"]]
+        self.start, self.end, self.epochs = (
+            manifest["start"],
+            manifest["end"],
+            [(e, at) for e, at in manifest["epochs"]],
+        )
         self.sequences = Sequences(manifest["producers"])
         self._drop_leftovers(set(manifest["segments"]))
-        known_to = self.end
+        known_to = self._saved_to = self.end
         for name in manifest["segments"]:
             if not (self.directory / name).exists():
                 raise Damaged(self.directory / name, 0, "the file is missing")
@@ -100,9 +113,10 @@ class Partition:
 
     def _drop_leftovers(self, named: set[str]) -> None:
         """Delete what a crash left between two manifests: replaced or expired segments, and ones not yet in use."""
+        newest = max(named)  # names sort as offsets do
         for file in self.directory.glob("*.log"):
             if file.name not in named:
-                if int(file.name.split(".")[0]) >= self.end and file.stat().st_size:
+                if file.name.split(".")[0] > newest.split(".")[0] and file.stat().st_size:
                     raise Damaged(file, 0, "a segment that the manifest does not know")
                 file.unlink()
                 file.with_suffix(".index").unlink(missing_ok=True)
@@ -124,9 +138,9 @@ class Partition:
         if self._opening.clean and segment.size != size:
             raise Damaged(segment.path, segment.size, f"{size - segment.size} bytes came after a clean end")
         try:
-            for position, header in segment.walk(segment.size, size, checked=True):
+            for _, header in segment.walk(segment.size, size, checked=True):
                 if header.base != segment.end:
-                    raise Damaged(segment.path, position, f"offset {header.base} follows {segment.end}")
+                    break  # intact, so not torn, but not ours
                 segment.note(header, header.base)
                 self._follow(header, header.base, header.leader_epoch, known_to)
         except Damaged as flaw:
@@ -135,11 +149,14 @@ class Partition:
                 raise
             log.warning("torn tail of %s: %d bytes truncated (%s)", segment.path, len(rest), flaw.why)
             os.ftruncate(segment.fd, segment.size)
+        else:
+            if segment.size != size:
+                raise Damaged(segment.path, segment.size, f"offset {header.base} follows {segment.end}")
         if segment.end < known_to:
             raise Damaged(segment.path, segment.size, f"it ends at offset {segment.end}, and {known_to} was durable")
         self._sync_again(segment)
         self.end = self.stable = segment.end
-        segment.readable = self._checked = segment.size
+        segment.readable = segment.size
 
     def _follow(self, header: Header, base: int, epoch: int, known_to: int) -> None:
         if base >= known_to:
@@ -153,11 +170,12 @@ class Partition:
         if not self._opening.clean:
             for position in range(self._checked, segment.size, 1 << 20):
                 os.pwrite(segment.fd, os.pread(segment.fd, min(1 << 20, segment.size - position), position), position)
-            self._opening.sync(segment.fd)
+            self.sync(segment.fd)
 
     def _write_manifest(self) -> None:
         """It may tell of nothing that could still vanish, so the active segment is synced first."""
-        self._opening.sync(self.segments[-1].fd)
+        self._sync_active()
+        self._saved_to = self.end
         manifest = {
             "segments": [segment.path.name for segment in self.segments],
             "start": self.start,
@@ -199,7 +217,7 @@ class Partition:
         except NotABatch as flaw:
             old = flaw.why.startswith("message format")
             raise Refused(Code.UNSUPPORTED_FOR_MESSAGE_FORMAT if old else Code.CORRUPT_MESSAGE, flaw.why) from flaw
-        if header.size != len(view) or header.count != header.last_delta + 1:
+        if header.size != len(view) or header.records != header.last_delta + 1:
             raise Refused(Code.INVALID_RECORD, "one batch with all its records is wanted")
         if header.size > self.max_batch_bytes:
             raise Refused(Code.MESSAGE_TOO_LARGE, f"{header.size} bytes; max.message.bytes is {self.max_batch_bytes}")
@@ -222,11 +240,7 @@ class Partition:
     def roll(self) -> Segment:
         """Close the active segment, durably, and begin the next."""
         closed = self.segments[-1]
-        try:
-            self._opening.sync(closed.fd)
-        except OSError as error:
-            self.fail(error)
-            raise
+        self._sync_active()
         self._publish(closed, closed.size, closed.end)
         segment = Segment(self.directory / f"{self.end:020d}.0.log")
         self.segments.append(segment)
@@ -245,7 +259,9 @@ class Partition:
         self.stable = max(self.stable, end)
         self.wake()
 
-    def sync_begins(self) -> tuple[int, tuple[Segment, int, int]]:
+    def sync_begins(self) -> tuple[int, tuple[Segment, int, int]] | None:
+        if self.damage is not None:
+            return None
         segment = self.segments[-1]
         return segment.pin(), (segment, segment.size, segment.end)
 
@@ -275,7 +291,7 @@ class Partition:
 
     def _save(self) -> None:
         segment = self.segments[-1]
-        self._opening.sync(segment.fd)
+        self._sync_active()
         segment.write_index()
         self._write_manifest()
         self._checked = segment.size
@@ -283,7 +299,7 @@ class Partition:
     def close(self) -> bool:
         """Leave everything durable for a quick start, and let go of the files; False if that was not possible."""
         try:
-            if self.damage is None:
+            if self.damage is None and (self._checked, self._saved_to) != (self.segments[-1].size, self.end):
                 self._save()
         except OSError as error:
             self.fail(error)
@@ -294,10 +310,11 @@ class Partition:
 
     def discard(self) -> None:
         """Delete the log: its topic is no more."""
-        self.fail(Damaged(self.directory, 0, "the topic was deleted"))
+        self.damage = self.damage or Damaged(self.directory, 0, "the topic was deleted")
+        self.wake()
         for segment in self.segments:
             segment.close()
-        shutil.rmtree(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)  # the rest goes with the next start
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -318,9 +335,11 @@ class Partition:
             self._online()
         return None
 
-    def confirm_intact(self, piece: Slice, data: bytes) -> None:
+    def confirm_intact(self, piece: Slice, data: bytes, size: int) -> None:
         """Raise Refused when bytes that were read are not those that were written: they are never served."""
         try:
+            if len(data) != size:
+                raise NotABatch(len(data), "the file is shorter than it was")
             check(data)
         except NotABatch as flaw:
             self.fail(Damaged(piece.segment.path, piece.start + flaw.position, flaw.why))
@@ -372,7 +391,10 @@ class Partition:
         if offset > self.start:
             self.start = offset
             keep = [one for one, after in zip(self.segments, self.segments[1:], strict=False) if after.base > offset]
-            self.replace([*keep, self.segments[-1]])
+            try:
+                self.replace([*keep, self.segments[-1]])
+            except OSError as error:
+                raise Refused(Code.KAFKA_STORAGE_ERROR, str(error)) from error
 
     def replace(self, segments: list[Segment]) -> None:
         """Make these the log, then delete the rest: a crash leaves the one or the other."""

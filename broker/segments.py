@@ -21,7 +21,7 @@ from broker.errors import Damaged
 from broker.files import line, parse, write_atomic
 
 _RUN_BYTES = 4_096
-_HEAD = ("size", "end", "max_timestamp", "began_ms", "cleaned_ms")
+_HEAD = ("size", "end", "max_timestamp", "began_ms", "cleaned_ms", "tombstones")
 
 
 class Slice(NamedTuple):
@@ -41,6 +41,7 @@ class Segment:
         self.size, self.readable, self.end, self.max_timestamp = 0, 0, self.base, -1
         self.began_ms: int | None = None
         self.cleaned_ms: int | None = None
+        self.tombstones = False
         self._bases, self._positions, self._timestamps = array("q"), array("q"), array("q")
         self._lazy = False
         self._pins, self._removed = 0, False
@@ -102,8 +103,8 @@ class Segment:
         if not self._lazy:
             return
         self._lazy = False
-        head, _, arrays = self.index_path.read_bytes().partition(b"\n")
-        if zlib.crc32(arrays) == parse(head + b"\n")["crc"]:
+        arrays = self._read_arrays()
+        if arrays is not None:
             third = len(arrays) // 3
             for number, into in enumerate((self._bases, self._positions, self._timestamps)):
                 into.frombytes(arrays[number * third : (number + 1) * third])
@@ -114,14 +115,27 @@ class Segment:
             self.note(header, header.base)
         self.end = end
 
+    def _read_arrays(self) -> bytes | None:
+        try:
+            head, _, arrays = self.index_path.read_bytes().partition(b"\n")
+            return arrays if zlib.crc32(arrays) == parse(head + b"\n")["crc"] else None
+        except (FileNotFoundError, ValueError):
+            return None
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def walk(self, position: int, stop: int, *, checked: bool) -> Iterator[tuple[int, Header]]:
+    def walk(
+        self, position: int, stop: int, *, checked: bool, window_bytes: int = 1 << 20
+    ) -> Iterator[tuple[int, Header]]:
         """(position, header) of each batch. Raises Damaged at the first that is not whole and, if checked, intact."""
         try:
-            yield from walk(self.fd, position, stop, checked=checked)
+            yield from walk(self.fd, position, stop, checked=checked, window_bytes=window_bytes)
         except NotABatch as flaw:
             raise Damaged(self.path, flaw.position, flaw.why) from flaw
+
+    def _headers(self, run: int) -> Iterator[tuple[int, Header]]:
+        """The readable batches from the begin of a run on."""
+        return self.walk(self._positions[run], self.readable, checked=False, window_bytes=2 * _RUN_BYTES)
 
     def locate(self, offset: int, max_bytes: int) -> Slice | None:
         """Whole readable batches from the one that holds ``offset`` or follows it, at least one; None at the end."""
@@ -129,7 +143,7 @@ class Segment:
         run = max(bisect_right(self._bases, offset) - 1, 0)
         if run >= len(self._bases):
             return None
-        for position, header in self.walk(self._positions[run], self.readable, checked=False):
+        for position, header in self._headers(run):
             if header.next > offset:
                 return Slice(self, position, max(position + header.size, self._boundary(position + max_bytes)))
         return None
@@ -145,7 +159,7 @@ class Segment:
         self._load()
         for run, latest in enumerate(self._timestamps):
             if latest >= timestamp:
-                for position, header in self.walk(self._positions[run], self.readable, checked=False):
+                for position, header in self._headers(run):
                     if header.max_timestamp >= timestamp:
                         return position, header
         return None
@@ -171,6 +185,6 @@ class Segment:
 
     def remove(self) -> None:
         """Close and delete the files."""
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
         self.index_path.unlink(missing_ok=True)
         self.close()

@@ -1,204 +1,236 @@
-"""The broker as a process: start on a data directory, serve, keep house, stop in order."""
+"""The broker as a whole: started on a data directory and a port, and stopped so that nothing is lost."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import fcntl
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import uvloop
-from kafka.protocol import admin, consumer, metadata, producer
-
-from broker.api import ClusterApi, RecordsApi
-from broker.compaction import compact, now_ms
-from broker.errors import Damaged, DirectoryInUse, PortInUse
-from broker.flusher import Flusher, Policy, Syncable
-from broker.group_api import GroupApi
-from broker.groups import Groups
-from broker.journal import Journal
-from broker.topics import Topic, Topics
-from broker.wire import Connection, Handler, Wire
+from broker.cluster import Cluster
+from broker.compaction import compact
+from broker.coordinator import Coordinator
+from broker.errors import DirectoryInUse, PortInUse, Refused
+from broker.files import sync_directory
+from broker.flusher import Flusher, Fsync
+from broker.log import Opening
+from broker.messages import admin, consumer, metadata, producer
+from broker.records import Records
+from broker.topics import Topics
+from broker.wire import Api, Connection, Request, supported_versions
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BrokerSettings:
-    """``fsync`` as in ``broker.flusher``. ``port`` 0 takes a free one. ``house_s``: pause between retention runs."""
+    """How a broker runs. ``port`` 0 takes a free one; ``sync`` is there for tests."""
 
     directory: Path
     host: str = "127.0.0.1"
     port: int = 0
-    fsync: Policy = "always"
+    fsync: Fsync = Fsync.ALWAYS
+    segment_bytes: int = 64 << 20
     default_partitions: int = 1
     auto_create: bool = False
-    house_s: float = 5.0
-
-
-class _OffsetsFile:
-    """The journal of committed offsets, for the flusher."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def sync(self, sync: Callable[[int], None]) -> None:
-        sync(self._journal.fileno())
+    max_request_bytes: int = 64 << 20
+    upkeep_s: float = 1.0
+    sync: Callable[[int], None] = os.fdatasync
 
 
 class Broker:
-    """One broker on one data directory."""
+    """A running broker. ``port`` is the one that it listens on."""
 
-    def __init__(self, settings: BrokerSettings, *, sync: Callable[[int], None] = os.fdatasync) -> None:
-        self.settings = settings
-        settings.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(settings.directory)
-        self._clean_mark = settings.directory / "clean"
-        unclean = (settings.directory / "meta.json").exists() and not self._clean_mark.exists()
-        self._clean_mark.unlink(missing_ok=True)
-        self.topics = Topics(settings.directory, unclean=unclean)
-        self._memberships = Journal(settings.directory / "groups.journal")
-        self._offsets = Journal(settings.directory / "offsets.journal")
-        self._flusher = Flusher(settings.fsync, sync)
-        self._cluster = ClusterApi(
+    def __init__(self, settings: BrokerSettings, lock: int) -> None:
+        self.settings, self._lock = settings, lock
+        directory, began = settings.directory, time.monotonic()
+        self._marker = directory / "clean"
+        clean = self._marker.exists() or not (directory / "cluster").exists()
+        wait = settings.fsync == Fsync.ALWAYS
+
+        def opening(epoch: int) -> Opening:
+            return Opening(leader_epoch=epoch, clean=clean, wait_for_sync=wait, sync=settings.sync)
+
+        self.topics = Topics(directory, opening, clean=clean, segment_bytes=settings.segment_bytes)
+        self._flusher = Flusher(settings.fsync, settings.sync)
+        self._coordinator = Coordinator(directory, self.topics, self._flusher)
+        self._cluster = Cluster(
             self.topics,
-            host=settings.host,
-            default_partitions=settings.default_partitions,
+            self._coordinator.offsets,
+            partitions=settings.default_partitions,
             auto_create=settings.auto_create,
         )
+        self._records = Records(self.topics, self._flusher)
+        self._apis = self._table()
+        self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
-        self._house: asyncio.Task[None] | None = None
+        self._upkeep: asyncio.Task[None] | None = None
+        self._marker.unlink(missing_ok=True)
+        sync_directory(directory)
+        log.info("opened %s in %.3f s, %s", directory, time.monotonic() - began, "clean" if clean else "after a crash")
 
-    async def start(self) -> int:
-        """Listen. Returns the port. Raises PortInUse."""
-        offsets_file: Syncable = _OffsetsFile(self._offsets)
-        groups = Groups(self._memberships, self._offsets)
-        group_api = GroupApi(groups, self.topics, self._cluster, self._flusher, offsets_file)
-        self._wire = Wire(_handlers(self._cluster, RecordsApi(self.topics, self._flusher), group_api))
-        loop = asyncio.get_running_loop()
+    @classmethod
+    async def start(cls, settings: BrokerSettings) -> Broker:
+        """Open the data directory and listen. Raises DirectoryInUse, PortInUse, and Damaged when the broker's own state
+        can't be read; damaged partitions are offline, see ``damaged``."""
+        lock = _lock(settings.directory)
         try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._wire), self.settings.host, self.settings.port, backlog=512
+            broker = cls(settings, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        try:
+            await broker._listen()
+        except BaseException:
+            await broker.stop()
+            raise
+        return broker
+
+    async def _listen(self) -> None:
+        settings = self.settings
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self._apis, self._connections, settings.max_request_bytes),
+                settings.host,
+                settings.port,
+                backlog=512,
             )
         except OSError as error:
-            raise PortInUse(self.settings.host, self.settings.port) from error
-        self._cluster.port = self._server.sockets[0].getsockname()[1]
-        self._house = asyncio.create_task(self._keep_house())
-        return self._cluster.port
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(settings.host, settings.port) from error
+            raise
+        self._cluster.host, self._cluster.port = settings.host, self.port
+        self._upkeep = asyncio.create_task(self._keep_up())
 
     @property
-    def damaged(self) -> dict[str, Damaged]:
-        """Partitions that are offline because their log is damaged."""
-        return {p.path.name: p.damage for topic in self.topics for p in topic.partitions if p.damage}
+    def port(self) -> int:
+        """The port that it listens on."""
+        if self._server is None:
+            return self.settings.port
+        return int(self._server.sockets[0].getsockname()[1])
 
-    async def _keep_house(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1.0 if self.settings.fsync == "interval" else self.settings.house_s)
-            await self._flusher.flush()
-            for topic in list(self.topics):
-                await loop.run_in_executor(None, _retain, topic) if _compacted(topic) else _retain(topic)
+    @property
+    def damaged(self) -> dict[str, str]:
+        """The partitions that are offline, and why."""
+        return self.topics.damaged()
 
     async def stop(self) -> None:
-        """Stop listening, make everything durable, leave the mark of a clean end."""
-        if self._house:
-            self._house.cancel()
-        if self._server:
+        """Stop listening, hang up, make everything durable and leave a mark that the end was clean."""
+        if self._server is not None:
             self._server.close()
-            for connection in list(self._wire.connections):
-                connection.transport.abort()
-        self.close()
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.gather(self._upkeep, return_exceptions=True)
+        await self._flusher.flush()  # what waits for it is acknowledged yet
+        await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.close()
+        await self._flusher.close()
+        self._coordinator.close()
+        self.topics.save()
+        whole = [partition.close() for topic in self.topics for partition in topic.partitions]
+        if all(whole):
+            self._marker.touch()
+            sync_directory(self.settings.directory)
+        os.close(self._lock)
 
-    def close(self) -> None:
-        """Make everything durable and let go of the directory."""
-        for topic in self.topics:
-            for partition in topic.partitions:
-                partition.sync(os.fsync)
-                partition.close()
-        self._memberships.close()
-        self._offsets.close()
-        self._clean_mark.touch()
-        self._lock.close()
+    async def _keep_up(self) -> None:
+        """Each second or so: sync, expire, compact, and note how far the log is known to be good."""
+        while True:
+            await asyncio.sleep(self.settings.upkeep_s)
+            try:
+                if self.settings.fsync == Fsync.INTERVAL:
+                    await self._flusher.flush()
+                for topic in self.topics:
+                    topic.expire()
+                    for partition in topic.partitions:
+                        if partition.checkpoint_due:
+                            self._flusher.touch([partition])
+                            await self._flusher.flush()
+                            partition.checkpoint()
+                    await compact(topic)
+                self._coordinator.tidy()
+            except (OSError, Refused) as error:  # a full disk: tried again with the next round
+                log.error("upkeep failed: %s", error)
+
+    # -- what is served -----------------------------------------------------------------------------------------------
+
+    async def _api_versions(self, request: Request) -> Any:  # noqa: ARG002 - the same for everyone
+        return supported_versions(self._apis)
+
+    def _table(self) -> dict[int, Api]:
+        """The versions that are served. Fetch 13, Produce 13, OffsetCommit 10 and OffsetFetch 10 begin with topic ids
+        instead of names, Produce 12 with the second version of transactions; group requests for topics end below."""
+        cluster, groups, records = self._cluster, self._coordinator, self._records
+        apis = [
+            Api(producer.ProduceRequest, 3, 11, records.produce),
+            Api(consumer.FetchRequest, 4, 12, records.fetch),
+            Api(consumer.ListOffsetsRequest, 1, 7, records.list_offsets),
+            Api(metadata.MetadataRequest, 0, 12, cluster.metadata),
+            Api(consumer.OffsetCommitRequest, 2, 8, groups.commit),
+            Api(consumer.OffsetFetchRequest, 1, 8, groups.fetch),
+            Api(metadata.FindCoordinatorRequest, 0, 4, cluster.find_coordinator),
+            Api(consumer.JoinGroupRequest, 0, 8, groups.join),
+            Api(consumer.HeartbeatRequest, 0, 4, groups.heartbeat),
+            Api(consumer.LeaveGroupRequest, 0, 5, groups.leave),
+            Api(consumer.SyncGroupRequest, 0, 5, groups.sync),
+            Api(admin.DescribeGroupsRequest, 0, 5, groups.describe_groups),
+            Api(admin.ListGroupsRequest, 0, 4, groups.list_groups),
+            Api(metadata.ApiVersionsRequest, 0, 4, self._api_versions),
+            Api(admin.CreateTopicsRequest, 2, 7, cluster.create_topics),
+            Api(admin.DeleteTopicsRequest, 1, 6, cluster.delete_topics),
+            Api(admin.DeleteRecordsRequest, 0, 2, records.delete_before),
+            Api(producer.InitProducerIdRequest, 0, 4, records.init_producer_id),
+            Api(consumer.OffsetForLeaderEpochRequest, 2, 4, records.epoch_ends),
+            Api(admin.DescribeConfigsRequest, 1, 4, cluster.describe_configs),
+            Api(admin.AlterConfigsRequest, 0, 2, cluster.alter_configs),
+            Api(admin.IncrementalAlterConfigsRequest, 0, 1, cluster.incremental_alter_configs),
+            Api(admin.CreatePartitionsRequest, 0, 3, cluster.create_partitions),
+            Api(admin.DeleteGroupsRequest, 0, 2, groups.delete_groups),
+            Api(consumer.OffsetDeleteRequest, 0, 0, groups.delete_offsets),
+            Api(admin.DescribeClusterRequest, 0, 1, cluster.describe),
+        ]
+        return {api.message.API_KEY: api for api in apis}
 
 
-def _lock(directory: Path) -> IO[str]:
-    file = (directory / "lock").open("w")
+def _lock(directory: Path) -> int:
+    """Hold the directory for this process. Raises DirectoryInUse."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o640)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.close()
+        os.close(lock)
         raise DirectoryInUse(directory) from error
-    return file
+    return lock
 
 
-def _compacted(topic: Topic) -> bool:
-    return "compact" in topic.setting("cleanup.policy")
-
-
-def _retain(topic: Topic) -> None:
-    """Apply a topic's retention or compaction."""
-    retention_ms, retention_bytes = int(topic.setting("retention.ms")), int(topic.setting("retention.bytes"))
-    for partition in topic.partitions:
-        if not partition.online:
-            continue
-        if _compacted(topic) and len(partition.segments) > 1:
-            compact(partition, tombstones_before_ms=now_ms() - int(topic.setting("delete.retention.ms")))
-        if "delete" in topic.setting("cleanup.policy"):
-            partition.expire(
-                before=now_ms() - retention_ms if retention_ms >= 0 else None,
-                max_bytes=retention_bytes if retention_bytes >= 0 else None,
-            )
-
-
-def _handlers(cluster: ClusterApi, records: RecordsApi, groups: GroupApi) -> dict[Any, Handler]:
-    return {
-        metadata.ApiVersionsRequest: cluster.api_versions,
-        metadata.MetadataRequest: cluster.metadata,
-        admin.DescribeClusterRequest: cluster.describe_cluster,
-        admin.CreateTopicsRequest: cluster.create_topics,
-        admin.CreatePartitionsRequest: cluster.create_partitions,
-        admin.DescribeConfigsRequest: cluster.describe_configs,
-        producer.ProduceRequest: records.produce,
-        consumer.FetchRequest: records.fetch,
-        consumer.ListOffsetsRequest: records.list_offsets,
-        consumer.OffsetForLeaderEpochRequest: records.offset_for_leader_epoch,
-        admin.DeleteRecordsRequest: records.delete_records,
-        producer.InitProducerIdRequest: records.init_producer_id,
-        metadata.FindCoordinatorRequest: groups.find_coordinator,
-        consumer.JoinGroupRequest: groups.join,
-        consumer.SyncGroupRequest: groups.sync,
-        consumer.HeartbeatRequest: groups.heartbeat,
-        consumer.LeaveGroupRequest: groups.leave,
-        consumer.OffsetCommitRequest: groups.offset_commit,
-        consumer.OffsetFetchRequest: groups.offset_fetch,
-        admin.ListGroupsRequest: groups.list_groups,
-        admin.DescribeGroupsRequest: groups.describe_groups,
-        admin.DeleteGroupsRequest: groups.delete_groups,
-        admin.DeleteTopicsRequest: groups.delete_topics,
-    }
-
-
-def serve(settings: BrokerSettings, *, on_ready: Callable[[int], None]) -> None:
-    """Run a broker until SIGTERM or SIGINT. ``on_ready`` gets the port. Raises DirectoryInUse and PortInUse."""
-    broker = Broker(settings)
+def serve(settings: BrokerSettings, *, on_ready: Callable[[int], None] = lambda _: None) -> None:
+    """Run a broker until SIGTERM or SIGINT; ``on_ready`` is told the port once it listens. Raises as ``Broker.start``."""
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        try:
-            on_ready(await broker.start())
-        except PortInUse:
-            broker.close()
-            raise
+        broker = await Broker.start(settings)
+        on_ready(broker.port)
         await stop.wait()
         await broker.stop()
 
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(run())
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(run())
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

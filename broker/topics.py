@@ -38,7 +38,11 @@ class Topic:
 
     def expire(self) -> None:
         """Begin a new segment where it is time, and drop what the retention no longer wants."""
-        now, span, most = int(time.time() * 1_000), int(self.setting("retention.ms")), int(self.setting("retention.bytes"))
+        now, span, most = (
+            int(time.time() * 1_000),
+            int(self.setting("retention.ms")),
+            int(self.setting("retention.bytes")),
+        )
         for partition in self.partitions:
             if partition.damage is not None:
                 continue
@@ -52,12 +56,15 @@ class Topic:
 class Topics:
     """All topics of a data directory, and the counters that must not repeat: leader epoch and producer ids."""
 
-    def __init__(self, directory: Path, open_with: Callable[[int], Opening], *, clean: bool, segment_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, open_with: Callable[[int], Opening], *, clean: bool, segment_bytes: int
+    ) -> None:
         self._file, self._logs, self._segment_bytes = directory / "cluster", directory / "topics", segment_bytes
         state = read_state(self._file) or {"cluster": str(uuid.uuid4()), "epoch": 0, "producer_id": 0, "topics": {}}
         self.cluster_id: str = state["cluster"]
         self.leader_epoch: int = state["epoch"] + (not clean)
-        self._next_producer_id = self._reserved_to = state["producer_id"]
+        self._reserved_to: int = state["producer_id"]
+        self._next_producer_id: int = self._reserved_to
         self._opening = open_with(self.leader_epoch)
         self._logs.mkdir(parents=True, exist_ok=True)
         self.by_name: dict[str, Topic] = {}
@@ -65,7 +72,7 @@ class Topics:
             topic = self.by_name[name] = Topic(name, ident, settings)
             topic.partitions = [Partition(self._path(name, number), self._opening) for number in range(count)]
             topic.apply()
-        self.save()
+        self._write()
         self._drop_leftovers()
 
     def _path(self, name: str, number: int) -> Path:
@@ -82,7 +89,13 @@ class Topics:
         return iter(list(self.by_name.values()))
 
     def save(self) -> None:
-        """Write the state down."""
+        """Write the state down. Raises Refused."""
+        try:
+            self._write()
+        except OSError as error:
+            raise Refused(Code.KAFKA_STORAGE_ERROR, str(error)) from error
+
+    def _write(self) -> None:
         topics = {topic.name: [topic.ident, len(topic.partitions), topic.settings] for topic in self}
         state = {"cluster": self.cluster_id, "epoch": self.leader_epoch, "producer_id": self._reserved_to}
         write_atomic(self._file, line(state | {"topics": topics}))
@@ -133,35 +146,46 @@ class Topics:
             shutil.rmtree(self._path(topic.name, number), ignore_errors=True)
             topic.partitions.append(Partition(self._path(topic.name, number), self._opening, create=True))
         topic.apply()
-        failed = [partition.damage for partition in topic.partitions[before:] if partition.damage is not None]
         try:
-            if failed:
-                raise OSError(str(failed[0]))
-            self.save()
-        except OSError as error:
             for partition in topic.partitions[before:]:
-                partition.close()
+                partition.confirm()
+            self.save()
+        except Refused:
+            for partition in topic.partitions[before:]:
+                partition.discard()
             del topic.partitions[before:]
-            raise Refused(Code.KAFKA_STORAGE_ERROR, str(error)) from error
+            raise
 
     def change(self, topic: Topic, settings: dict[str, str]) -> None:
-        """Replace the settings of a topic."""
-        topic.settings = settings
+        """Replace the settings of a topic. Raises Refused, with nothing changed."""
+        former, topic.settings = topic.settings, settings
+        try:
+            self.save()
+        except Refused:
+            topic.settings = former
+            raise
         topic.apply()
-        self.save()
 
     def delete(self, topic: Topic) -> None:
-        """Forget a topic, then delete its files."""
+        """Forget a topic, then delete its files. Raises Refused, with nothing changed."""
         del self.by_name[topic.name]
-        self.save()
+        try:
+            self.save()
+        except Refused:
+            self.by_name[topic.name] = topic
+            raise
         for partition in topic.partitions:
             partition.discard()
 
     def new_producer_id(self) -> int:
-        """A producer id that was never given before."""
+        """A producer id that was never given before. Raises Refused."""
         if self._next_producer_id >= self._reserved_to:
             self._reserved_to = self._next_producer_id + _PRODUCER_IDS
-            self.save()
+            try:
+                self.save()
+            except Refused:
+                self._reserved_to = self._next_producer_id
+                raise
         self._next_producer_id += 1
         return self._next_producer_id - 1
 

@@ -143,7 +143,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._serving = None
-            self._transport.resume_reading()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     async def _answer(self, frame: bytes) -> bytes | None:
         key, version, correlation, id_length = _HEAD.unpack_from(frame)

@@ -1,0 +1,25 @@
+"""How to read a department's system. ``open_connector`` gives the connector that a source file declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connectors.base import Connector, Dataset, Delete, Finding, Page, Position, Upsert
+from contracts.sources import Source
+
+
+def open_connector(source: Source, *, password: str | None = None, state: Path) -> Connector:
+    """The connector of a source. Reaches nothing yet. ``state``: a directory for what it must remember of files.
+
+    Raises SettingInvalid.
+    """
+    if source.connector.kind == "sql":
+        from connectors.sql import SqlConnector
+
+        return SqlConnector(source, password)
+    from connectors.files import FilesConnector
+
+    return FilesConnector(source, state)
+
+
+__all__ = ["Connector", "Dataset", "Delete", "Finding", "Page", "Position", "Upsert", "open_connector"]

@@ -1,8 +1,8 @@
-"""Days, months and instants as sources write them.
+"""Days, months and instants as sources write them (GB/T 7408, ISO 8601, and what is not).
 
-Known forms: 19500101, 1950-01-01, 1950/1/1, 1950.1.1, 1950年1月1日, each also with a time after it (19500101083000),
-and the day numbers of spreadsheets (1900 date system: 1 is 1900-01-01, and 1900-02-29 is counted though it never was).
-A time without a zone is that of China, UTC+8.
+Known forms: 19500101, 1950-01-01, 1950/1/1, 1950.1.1, 1950年1月1日, each also with a time after it (19500101083000), and
+the day numbers of spreadsheets: 1900 date system, where 1 is 1900-01-01 and 1900-02-29 is counted though it never was.
+A time without a zone is that of China, UTC+8; a day is the day in China.
 """
 
 from __future__ import annotations
@@ -10,107 +10,188 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
+from typing import NamedTuple
 
 from contracts.reasons import Mend, Reason
-from contracts.texts import Refused, clean, is_blank, shape
+from contracts.texts import Parsed, Refused, clean, last, says_nothing, shape, without_point_zero
 
 CHINA = timezone(timedelta(hours=8))
-_TIME = r"(?:[T ]?\d{1,2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{2}(?:\d{2}(?:\d{2})?)?)?")
-_PARTED = re.compile(r"(\d{4})([-/.年])(\d{1,2})([-/.月])(\d{1,2})日?" + _TIME)
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-_SERIAL = re.compile(r"([1-9]\d{4})(?:\.0+)?")
-_SERIALS = range(10_000, 80_000)
-_MONTH = re.compile(r"(\d{4})(?:[-/.年]?)(\d{1,2})月?")
-_SERIAL_EPOCH = date(1899, 12, 30)  # past the day that never was, serials count from here
+
+_ZONE = r"\s*(Z|[+-]\d{2}(?::?\d{2})?)?"
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:[T ]?(\d{2}):?(\d{2})(?::?(\d{2})(?:\.(\d{1,9}))?)?" + _ZONE + ")?")
+_PARTED = re.compile(
+    r"(\d{4})(?:([-/.])(\d{1,2})\2(\d{1,2})|年(\d{1,2})月(\d{1,2})(?:[日号]|(?![\d:])))"
+    r"(?:(?:T|\s+|(?<=[日号]))(\d{1,2})[:时](\d{1,2})(?:[:分](?:(\d{1,2})(?:\.(\d{1,9}))?秒?)?)?" + _ZONE + ")?"
+)
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")  # Python reads the digits of every script
+_AROUND = re.compile(r"\s*([-/.年月])\s*")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?")
+_SERIAL = re.compile(r"([1-9]\d{4})(?:\.(\d+))?")
+_SERIALS = range(10_000, 60_001)  # 1927-05-18 to 2064-04-08
+_SERIAL_EPOCH = date(1899, 12, 30)  # past the day that never was (60), serials count from here
+_MONTH = re.compile(r"(\d{4})(?:(\d{2})|[-/.](\d{1,2})|年(\d{1,2})月?)")
+_PLAIN_MONTH = re.compile(r"\d{6}|\d{4}-\d{2}")
+# What databases and spreadsheets write for no date: nought, the first day of .NET, day nought of OLE.
+_NO_DAY = {(0, 0, 0), (1900, 0, 0), (1900, 1, 0), (1, 1, 1), (1899, 12, 30)}
 
 
-def _calendar(year: str, month: str, day: str) -> date:
+class _Moment(NamedTuple):
+    """``at`` is naive where the source names no zone."""
+
+    at: datetime
+    mend: Mend | None
+
+
+def _calendar(year: int, month: int, day: int, clock: tuple[str | None, ...]) -> datetime:
+    """The moment, or DATE_IMPOSSIBLE. ``clock``: hour, minute, second, fraction, zone; 24:00 is the next midnight."""
+    hour, minute, second, fraction, zone = clock
+    hours = int(hour or 0)
     try:
-        return date(int(year), int(month), int(day))
-    except ValueError as error:
-        raise Refused(Reason.DATE_IMPOSSIBLE, "no such day") from error
+        at = datetime(year, month, day, hours % 24, int(minute or 0), int(second or 0))  # noqa: DTZ001 - see _Moment
+        if hours == 24 and not (at.minute or at.second):
+            at += timedelta(days=1)
+        elif hours > 23:
+            raise ValueError
+        at = at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0")))
+        return at if zone is None else at.replace(tzinfo=_zone(zone))
+    except (ValueError, OverflowError):
+        raise Refused(Reason.DATE_IMPOSSIBLE, "no such day or time") from None
+
+
+def _zone(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _declared(value: str, form: str) -> datetime | None:
+    """The moment, where the value has the declared form. All digits must fill it: %m would take one digit of two."""
+    try:
+        at = datetime.strptime(value, form)  # noqa: DTZ007 - see _Moment
+    except ValueError:
+        return None
+    return None if value.isdigit() and at.strftime(form) != value else at
+
+
+def _moment(value: str, form: str | None) -> _Moment | None:
+    """A cleaned text as a moment; None where it says nothing."""
+    if says_nothing(value) or not value.strip("0-/. :年月日T"):
+        return None
+    if _FOREIGN_DIGIT.search(value):
+        raise Refused(Reason.DATE_UNREADABLE, shape(value))
+    if form is not None and (at := _declared(value, form)):
+        return None if (at.year, at.month, at.day) in _NO_DAY else _Moment(at, None)
+    plain = value
+    value = without_point_zero(value.upper())
+    if not value.isascii() or " " in value:
+        value = _AROUND.sub(r"\1", value)
+    mend: Mend | None = Mend.DATE_FORM
+    if compact := _COMPACT.fullmatch(value):
+        parts, clock = compact.groups()[:3], compact.groups()[3:]
+        if form is None and len(plain) == 8:
+            mend = None
+    elif parted := _PARTED.fullmatch(value):
+        parts = (parted[1], parted[3] or parted[5], parted[4] or parted[6])
+        clock = parted.groups()[6:]
+        if _ISO.fullmatch(plain.upper()):
+            mend = None
+    elif (serial := _SERIAL.fullmatch(value)) and int(serial[1]) in _SERIALS:
+        day_number, share = int(serial[1]), serial[2]
+        seconds = round(float(f"0.{share}") * 86_400) if share else 0
+        at = datetime.combine(_SERIAL_EPOCH, datetime.min.time()) + timedelta(days=day_number, seconds=seconds)
+        return _Moment(at, Mend.EXCEL_SERIAL)
+    else:
+        raise Refused(Reason.DATE_UNREADABLE, shape(value))
+    year, month, day_of_month = map(int, parts)
+    if (year, month, day_of_month) in _NO_DAY:
+        return None
+    return _Moment(_calendar(year, month, day_of_month, clock), mend)
+
+
+def _day_in_china(at: datetime) -> date:
+    try:
+        return at.date() if at.tzinfo is None else at.astimezone(CHINA).date()
+    except OverflowError:
+        raise Refused(Reason.DATE_IMPOSSIBLE, "outside of the calendar") from None
 
 
 @lru_cache(maxsize=65_536)
-def _parse(value: str, form: str | None) -> tuple[date | None, Mend | None]:
-    if is_blank(value) or not value.strip("0-/. :"):
-        return None, None
-    if form is not None:
-        try:
-            return datetime.strptime(value, form).date(), None  # noqa: DTZ007 - a day has no zone
-        except ValueError:
-            pass  # not in the declared form: perhaps in another known one
-    plain = None if form else Mend.DATE_FORM
-    if found := _COMPACT.fullmatch(value):
-        return _calendar(*found.groups()), (plain or Mend.DATE_FORM if len(value) > 8 or form else None)
-    if found := _PARTED.fullmatch(value):
-        first, second = found.group(2), found.group(4)
-        if first == second or (first, second) == ("年", "月"):
-            iso = _ISO.fullmatch(value) is not None and form is None
-            return _calendar(found.group(1), found.group(3), found.group(5)), (None if iso else Mend.DATE_FORM)
-    if (found := _SERIAL.fullmatch(value)) and int(found.group(1)) in _SERIALS:
-        return _SERIAL_EPOCH + timedelta(days=int(found.group(1))), Mend.EXCEL_SERIAL
-    raise Refused(Reason.DATE_UNREADABLE, shape(value))
+def _day(raw: str, form: str | None) -> Parsed[date]:
+    value, mend = clean(raw)
+    moment = _moment(value, form)
+    return (None, None) if moment is None else (_day_in_china(moment.at), last(moment.mend, mend))
 
 
-def day(raw: object, *, form: str | None = None, on: date | None = None) -> tuple[date | None, Mend | None]:
-    """A day. ``form`` is the declared strptime form; other known forms are mended. Later than ``on`` is refused."""
-    if isinstance(raw, datetime):
-        raw = raw.date()
-    if isinstance(raw, date):
-        value, mend = raw, None
-    else:
-        cleaned, first = clean(raw)
-        found, mend = _parse(cleaned, form)
-        if found is None:
+def day(raw: object, *, form: str | None = None, on: date | None = None) -> Parsed[date]:
+    """A day. ``form`` is the declared strptime form. Later than ``on`` is refused with DATE_FUTURE.
+
+    No mend: the declared form, ISO 8601 with hyphens, and 19500101 where no form is declared. Other known forms are
+    mended. 00000000, 1900-01-00 and the like say nothing. A day that isn't in the calendar is DATE_IMPOSSIBLE; what is
+    in no known form, or in one that leaves the order of day and month open, is DATE_UNREADABLE.
+    """
+    if isinstance(raw, str):
+        value, mend = _day(raw, form)
+    elif isinstance(raw, date):
+        value, mend = (_day_in_china(raw) if isinstance(raw, datetime) else raw), None
+        if (value.year, value.month, value.day) in _NO_DAY:
             return None, None
-        value, mend = found, mend or first
+    else:
+        value, mend = _day(clean(raw)[0], form)
+    if value is None:
+        return None, None
     if on is not None and value > on:
         raise Refused(Reason.DATE_FUTURE, "after the day of the record")
     return value, mend
 
 
 @lru_cache(maxsize=4_096)
-def _month(value: str) -> str | None:
-    if is_blank(value) or not value.strip("0-/."):
-        return None
-    found = _MONTH.fullmatch(value)
-    if not found:
-        raise Refused(Reason.DATE_UNREADABLE, shape(value))
-    year, month = int(found.group(1)), int(found.group(2))
-    if not (1 <= month <= 12 and year >= 1800):
-        raise Refused(Reason.DATE_IMPOSSIBLE, "no such month")
-    return f"{year:04d}-{month:02d}"
-
-
-def month(raw: object) -> tuple[str | None, Mend | None]:
-    """A month as ``yyyy-mm``: 195001 and 1950-01 as they are, 1950年1月 and others mended."""
-    cleaned, mend = clean(raw)
-    value = _month(cleaned)
-    if value is None:
+def _month(raw: str) -> Parsed[str]:
+    value, mend = clean(raw)
+    if says_nothing(value) or not value.strip("0-/.年月"):
         return None, None
-    return value, (mend if cleaned in (value, value.replace("-", "")) else Mend.DATE_FORM)
+    found = None if _FOREIGN_DIGIT.search(value) else _MONTH.fullmatch(_AROUND.sub(r"\1", without_point_zero(value)))
+    if not found:
+        whole, mend = _day(raw, None)
+        return (None, None) if whole is None else (f"{whole.year:04d}-{whole.month:02d}", last(mend, Mend.DATE_FORM))
+    year, month_of_year = int(found[1]), int(found[2] or found[3] or found[4])
+    if not (1 <= month_of_year <= 12 and year >= 1):
+        raise Refused(Reason.DATE_IMPOSSIBLE, "no such month")
+    return f"{year:04d}-{month_of_year:02d}", (mend if _PLAIN_MONTH.fullmatch(value) else Mend.DATE_FORM)
+
+
+def month(raw: object) -> Parsed[str]:
+    """A month as ``yyyy-mm``: 195001 and 1950-01 as they are; 1950年1月, 1950/1 and a day of the month mended."""
+    if isinstance(raw, date):
+        value, _ = day(raw)
+        return (None, None) if value is None else (f"{value.year:04d}-{value.month:02d}", Mend.DATE_FORM)
+    return _month(raw if isinstance(raw, str) else clean(raw)[0])
 
 
 @lru_cache(maxsize=65_536)
-def _instant(value: str) -> datetime | None:
-    if is_blank(value) or not value.strip("0-/. :T"):
-        return None
-    digits = re.fullmatch(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})", value)
+def _instant(raw: str) -> Parsed[datetime]:
+    value, mend = clean(raw)
+    moment = _moment(value, None)
+    if moment is None:
+        return None, None
+    return _in_utc(moment.at), last(None if value.isdigit() and len(value) == 14 else moment.mend, mend)
+
+
+def _in_utc(at: datetime) -> datetime:
     try:
-        if digits:
-            found = datetime(*(int(part) for part in digits.groups()), tzinfo=CHINA)  # type: ignore[misc,arg-type]
-        else:
-            found = datetime.fromisoformat(value)
-    except ValueError:
-        parsed, _ = _parse(value, None)
-        if parsed is None:
-            return None
-        found = datetime(parsed.year, parsed.month, parsed.day, tzinfo=CHINA)
-    return (found if found.tzinfo else found.replace(tzinfo=CHINA)).astimezone(UTC)
+        return (at if at.tzinfo else at.replace(tzinfo=CHINA)).astimezone(UTC)
+    except OverflowError:
+        raise Refused(Reason.DATE_IMPOSSIBLE, "outside of the calendar") from None
 
 
-def instant(raw: object) -> datetime | None:
-    """A point in time, in UTC. A day alone is its midnight in China. Raises Refused for what is none."""
-    return _instant(clean(raw)[0])
+def instant(raw: object) -> Parsed[datetime]:
+    """A point in time, in UTC. Without a zone it is that of China; a day alone is its midnight there.
+
+    No mend: ISO 8601 with hyphens, and the departments' yyyyMMddHHmmss and yyyyMMdd.
+    """
+    if isinstance(raw, datetime):
+        return (None, None) if (raw.year, raw.month, raw.day) in _NO_DAY else (_in_utc(raw), None)
+    if isinstance(raw, date):
+        return instant(datetime(raw.year, raw.month, raw.day, tzinfo=CHINA))
+    return _instant(raw if isinstance(raw, str) else clean(raw)[0])

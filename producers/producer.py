@@ -18,13 +18,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from connectors.base import Connector, Page, Position
-from contracts.errors import ConfigError, OneWindowError
+from contracts.errors import ConfigError, OneWindowError, PublishFailed
 from contracts.identity import Hasher
 from contracts.sources import department_topic
 from producers.events import EventWriter
@@ -36,6 +36,7 @@ from producers.topics import POSITIONS
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 0.2  # a save is one small record; at this pace it costs under 1 % of loading
+UNEASY_S = 5.0  # a broker that acknowledges nothing for so long is said to be waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,24 @@ class DatasetProducer:
         self._again = threading.Event()
         self._wake = threading.Event()
         self._board = Board(system, dataset)
+        self._at_work: Publisher | None = None
 
     @property
     def progress(self) -> Progress:
-        """What it is doing now."""
-        return self._board()
+        """What it is doing now. A broker that takes its time shows here long before the publish is given up."""
+        now, publisher = self._board(), self._at_work
+        waited = publisher.waiting_s if publisher is not None else 0.0
+        if waited < UNEASY_S or now.state == "waiting":
+            return now
+        return replace(
+            now,
+            state="waiting",
+            code=PublishFailed.code,
+            text=f"the broker has acknowledged nothing for {waited:.0f} s",
+            fix="look at the broker and its log; nothing is lost meanwhile",
+            since=self._now() - waited,
+            rate=0.0,
+        )
 
     def reread(self) -> None:
         """Read the dataset from its beginning, under a new epoch, as soon as the page at hand is done. Thread-safe."""
@@ -96,12 +110,15 @@ class DatasetProducer:
                 failures += 1
                 self._report(error)
                 self._pause(stop, self._wait(error, failures))
+            finally:
+                self._at_work = None
         self._board.set(state="stopped", rate=0.0)
 
     def _epoch(self, stop: threading.Event) -> None:
         """One publisher's life: until stop, a wish to read again, or a failed publish."""
         restart, failures = self._again.is_set(), 0
         with closing(self._publisher()) as publisher:
+            self._at_work = publisher
             saved = claim(publisher, self._bootstrap, self.system, self.dataset, restart=restart, now=self._now)
             if restart:
                 self._again.clear()

@@ -93,6 +93,7 @@ class Publisher:
         self._partitions: dict[str, int] = {}
         self._per_node: dict[int, int] = {}
         self._held = self._tickets = 0
+        self._moved = time.monotonic()  # when something was last acknowledged, or nothing was under way
         self._open: dict[int, int] = {}  # ticket -> batches of it that are not durable, oldest first
         self._dead: PublishFailed | None = None
         self._line = Connections(bootstrap, client_id, self._request_s)
@@ -124,6 +125,8 @@ class Publisher:
         self._raise_if_dead()
         self._tickets += 1
         ticket, count = self._tickets, self.partitions(topic)
+        if not self._open:
+            self._moved = time.monotonic()
         self._open[ticket] = 1  # holds the ticket open while its batches are made
         stamp, expires = int(self._now() * 1000), time.monotonic() + self._deliver_s
         building: dict[int, BatchBuilder] = {}
@@ -155,9 +158,9 @@ class Publisher:
         return self._tickets
 
     @property
-    def idle(self) -> bool:
-        """Nothing is under way."""
-        return not self._open
+    def waiting_s(self) -> float:
+        """For how long something has been under way and nothing was acknowledged. May be asked by any thread."""
+        return time.monotonic() - self._moved if self._open else 0.0
 
     def poll(self, wait_s: float = 0.0) -> None:
         """Move things on: send what may be sent, take in what was answered, wait up to ``wait_s`` for an answer.
@@ -248,6 +251,7 @@ class Publisher:
         lane.awaited -= 1
         if outcome.taken:
             batch.taken = True
+            self._moved = time.monotonic()
             while lane.queue and lane.queue[0].taken:
                 first = lane.queue.popleft()
                 lane.sent = max(0, lane.sent - 1)

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - SQL is made of the names of our own tables and columns; values are always parameters
 """Many rows at once, in the form that is fast on each database; the only place that knows two dialects of SQL.
 
 SQLite takes tuples through ``executemany``. PostgreSQL takes a whole batch as one JSON parameter, which
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -50,7 +51,8 @@ def is_postgresql(connection: sa.Connection) -> bool:
 
 
 def _recordset(columns: Sequence[sa.Column[Any]]) -> str:
-    return f"json_to_recordset(%s::json) AS r({', '.join(f'"{c.name}" {_type(c)}' for c in columns)})"
+    typed = ", ".join(f'"{column.name}" {_type(column)}' for column in columns)
+    return f"json_to_recordset(%s::json) AS r({typed})"
 
 
 def _document(columns: Sequence[sa.Column[Any]], rows: Sequence[Row]) -> str:
@@ -82,7 +84,8 @@ def _insert(table: sa.Table, postgresql: bool) -> str:
     head = f'INSERT INTO "{table.name}" ({_names(columns)})'
     if postgresql:
         # Sorted, so that two transactions that insert the same keys wait for each other in one order.
-        return f"{head} SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))} ON CONFLICT DO NOTHING"
+        source = f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))}"
+        return f"{head} {source} ON CONFLICT DO NOTHING"
     return f"{head} VALUES ({', '.join('?' * len(columns))})"
 
 
@@ -99,16 +102,14 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> N
 def _upsert(table: sa.Table, postgresql: bool, add: bool) -> str:
     columns, keys = list(table.columns), _keys(table)
     rest = [column for column in columns if not column.primary_key]
-    to = f'"{table.name}".' if add else ""
-    sets = ", ".join(f'"{c.name}" = {f"{to}"{c.name}" + " if add else ""}excluded."{c.name}"' for c in rest)
+    form = '"{1}" = "{0}"."{1}" + excluded."{1}"' if add else '"{1}" = excluded."{1}"'
+    sets = ", ".join(form.format(table.name, column.name) for column in rest)
     source = (
         f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(keys)}"
         if postgresql
         else f"VALUES ({', '.join('?' * len(columns))})"
     )
-    return (
-        f'INSERT INTO "{table.name}" ({_names(columns)}) {source} ON CONFLICT ({_names(keys)}) DO UPDATE SET {sets}'
-    )
+    return f'INSERT INTO "{table.name}" ({_names(columns)}) {source} ON CONFLICT ({_names(keys)}) DO UPDATE SET {sets}'
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
@@ -150,7 +151,7 @@ def _delete(table: sa.Table, postgresql: bool, condition: str) -> str:
         where = f"({_names(keys)}) IN (SELECT {_names(keys)} FROM {_recordset(keys)})"
     else:
         where = " AND ".join(f'"{key.name}" = ?' for key in keys)
-    return f'DELETE FROM "{table.name}" WHERE {where}{condition and f" AND {condition}"}'
+    return f'DELETE FROM "{table.name}" WHERE {" AND ".join([where, *([condition] if condition else [])])}'
 
 
 def delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Row], condition: str = "") -> None:
@@ -161,7 +162,14 @@ def delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Row], cond
 
 @cache
 def _find(
-    table: sa.Table, names: tuple[str, ...], key: str, equal: tuple[str, ...], condition: str, postgresql: bool, lock: bool
+    table: sa.Table,
+    names: tuple[str, ...],
+    key: str,
+    equal: tuple[str, ...],
+    *,
+    condition: str,
+    lock: bool,
+    postgresql: bool,
 ) -> str:
     sign = "%s" if postgresql else "?"
     cells = ", ".join(
@@ -194,9 +202,11 @@ def find(
     """
     if not among:
         return []
-    sql = _find(table, names, key, tuple(equal), condition, is_postgresql(connection), lock)
+    sql = _find(table, names, key, tuple(equal), condition=condition, lock=lock, postgresql=is_postgresql(connection))
     result = connection.exec_driver_sql(sql, (*equal.values(), _encode(among).decode()))
     assert result.cursor is not None
-    rows: list[Row] = result.cursor.fetchall()  # the driver's tuples: SQLAlchemy's rows cost as much as the reading
+    rows = cast(
+        list[Row], result.cursor.fetchall()
+    )  # the driver's tuples: SQLAlchemy's rows cost as much as the reading
     result.close()
     return rows

@@ -12,6 +12,15 @@ from projections import bulk
 from projections.tables import community
 
 COUNTS = tuple(column.name for column in community.columns if not column.primary_key)
+_RESIDENTS, _DECEASED, _PROVISIONAL, _ALONE, _FEN = (
+    COUNTS.index(name) for name in ("residents", "deceased", "provisional", "living_alone", "benefit_fen_paying")
+)
+_BY_SEX: dict[Value, int] = {"female": COUNTS.index("female"), "male": COUNTS.index("male")}
+_BY_CARE: dict[Value, int] = {"partial": COUNTS.index("care_partial"), "full": COUNTS.index("care_full")}
+_BY_KIND: dict[Value, int] = {
+    "pension": COUNTS.index("pensions_paying"),
+    "old_age_allowance": COUNTS.index("allowances_paying"),
+}
 _EMPTY = " AND ".join(f'"{name}" = 0' for name in COUNTS)
 
 
@@ -41,34 +50,27 @@ class Deltas:
         if counts is None:
             counts = self._counts[code] = [0] * len(COUNTS)
         if alive is not None and not alive:
-            counts[1] += sign
+            counts[_DECEASED] += sign
         else:
-            counts[0] += sign
-            if sex == "female":
-                counts[2] += sign
-            elif sex == "male":
-                counts[3] += sign
+            counts[_RESIDENTS] += sign
+            if (at := _BY_SEX.get(sex)) is not None:
+                counts[at] += sign
+            if (at := _BY_CARE.get(care_level)) is not None:
+                counts[at] += sign
             if provisional:
-                counts[4] += sign
+                counts[_PROVISIONAL] += sign
             if living_alone:
-                counts[5] += sign
-            if care_level == "partial":
-                counts[6] += sign
-            elif care_level == "full":
-                counts[7] += sign
+                counts[_ALONE] += sign
         for fields in benefits:
             if fields.get("benefit_state") == "paying":
-                if fields["benefit_kind"] == "pension":
-                    counts[8] += sign
-                elif fields["benefit_kind"] == "old_age_allowance":
-                    counts[9] += sign
+                if (at := _BY_KIND.get(fields["benefit_kind"])) is not None:
+                    counts[at] += sign
                 amount = fields.get("benefit_amount_fen")
                 if isinstance(amount, int):
-                    counts[10] += sign * amount
+                    counts[_FEN] += sign * amount
 
     def write(self, view: sa.Connection) -> None:
         """Add them in the order of the codes; a community where nothing is left to count has no row."""
-        rows = [(code, *counts) for code, counts in self._counts.items() if any(counts)]
-        bulk.add(view, community, rows)
-        falling = sorted((row[0],) for row in rows if min(row[1:]) < 0)
+        bulk.add(view, community, [(code, *counts) for code, counts in self._counts.items() if any(counts)])
+        falling = sorted((code,) for code, counts in self._counts.items() if min(counts) < 0)
         bulk.delete(view, community, falling, _EMPTY)

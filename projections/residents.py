@@ -18,7 +18,9 @@ a circle; one that is new to both makes the second start again (``bulk.Collision
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -38,30 +40,26 @@ _decode = msgspec.json.Decoder(dict[str, str | int | bool | None]).decode
 _STATE = ("record_key", "resident_id", "revision", "live", "held_revision", "held_reason")
 _MEMBER = ("resident_id", "system", "dataset", "record_key", "as_of", "provisional", "held_reason", "fields")
 _TRAITS = ("resident_id", *Traits._fields)
-_FLAGS = frozenset(index for index, name in enumerate(RESIDENT_FIELDS) if FIELDS[name].kind == "flag")
-_CODE, _ALIVE, _SEX, _ALONE, _CARE = (
-    RESIDENT_FIELDS.index(name) for name in ("community_code", "alive", "sex", "living_alone", "care_level")
+_KINDS: tuple[tuple[int, type[Any]], ...] = tuple(
+    (index, bool if FIELDS[name].kind == "flag" else str) for index, name in enumerate(RESIDENT_FIELDS)
 )
+_traits = itemgetter(*(list(resident.c.keys()).index(name) for name in Traits._fields))
 
 
+@dataclass(slots=True)
 class _Record:
     """A record while its events are folded: what is stored, and what the events made of it."""
 
-    __slots__ = ("event", "held_changed", "held_reason", "held_revision", "key", "live", "resident_id", "revision", "was")
-
-    def __init__(
-        self, key: Key, resident_id: str, revision: int, live: bool, held_revision: int | None, held_reason: str | None
-    ) -> None:
-        self.key = key
-        self.resident_id = resident_id
-        self.revision = revision
-        self.live = live
-        self.held_revision = held_revision
-        self.held_reason = held_reason
-        self.event: RecordAsserted | RecordRetracted | None = None
-        self.held_changed = False
-        self.was: str | None = None
-        """The resident that it spoke of before the batch, if it was live."""
+    key: Key
+    resident_id: str
+    revision: int = 0
+    live: bool = False
+    held_revision: int | None = None
+    held_reason: str | None = None
+    was: str | None = None
+    """The resident that it spoke of before the batch, if it was live."""
+    event: RecordAsserted | RecordRetracted | None = None
+    held_changed: bool = False
 
     def take(self, event: RecordAsserted | RecordRetracted) -> None:
         """An assertion or a final retraction: the greatest revision wins."""
@@ -104,57 +102,52 @@ class Residents:
         touched = {record.was for record in changed if record.was is not None}
         touched.update(record.resident_id for record in changed if record.live)
         ids = sorted(touched)
-        traits = {row[0]: Traits._make(row[1:]) for row in bulk.find(view, resident, _TRAITS, "resident_id", ids, lock=True)}
-        before = _members(view, ids)
-        after = _after(before, changed)
-        _write_assertions(view, changed, stored)
-        _write_benefits(view, changed, before)
-        self._write_residents(view, ids, traits, before, after)
+        traits = {
+            row[0]: Traits._make(row[1:]) for row in bulk.find(view, resident, _TRAITS, "resident_id", ids, lock=True)
+        }
+        members = _members(view, ids)
+        deltas = Deltas()
+        for resident_id, old in traits.items():
+            deltas.count(old, _benefits(members.get(resident_id)), -1)
+        _write_assertions(view, changed, stored)  # first: a record that is new to two workers shows here
+        _write_benefits(view, changed, members)
+        _change(members, changed)
+        self._write_residents(view, ids, traits, members, deltas)
+        deltas.write(view)
 
     def _write_residents(
         self,
         view: sa.Connection,
         ids: Sequence[str],
-        traits: dict[str, Traits],
-        before: dict[str, dict[Key, Member]],
-        after: dict[str, dict[Key, Member]],
+        traits: Mapping[str, Traits],
+        members: Mapping[str, dict[Key, Member]],
+        deltas: Deltas,
     ) -> None:
-        deltas = Deltas()
         new: list[bulk.Row] = []
         known: list[bulk.Row] = []
         gone: list[bulk.Row] = []
         for resident_id in ids:
-            old = traits.get(resident_id)
-            if old is not None:
-                deltas.count(old, _benefits(before.get(resident_id)), -1)
-            members = after.get(resident_id)
-            if members:
-                row, now = self._resident(resident_id, list(members.values()))
-                deltas.count(now, _benefits(members), 1)
-                (new if old is None else known).append(row)
-            elif old is not None:
+            mine = members.get(resident_id)
+            if mine:
+                row, now = self._resident(resident_id, list(mine.values()))
+                deltas.count(now, _benefits(mine), 1)
+                (known if resident_id in traits else new).append(row)
+            elif resident_id in traits:
                 gone.append((resident_id,))
         bulk.insert(view, resident, new)
         bulk.upsert(view, resident, known)
         bulk.delete(view, resident, gone)
-        deltas.write(view)
 
     def _resident(self, resident_id: str, members: list[Member]) -> tuple[bulk.Row, Traits]:
         values, provenance = decide(members, self.authority)
-        cells = [value if value is None else _CELLS[index](value) for index, value in enumerate(values)]
+        for index, kind in _KINDS:  # the mapping made them so; a value of another type may not stop the view
+            value = values[index]
+            if value.__class__ is not kind and value is not None:
+                values[index] = kind(value)
         provisional = members[0].provisional and all(member.provisional for member in members)
-        held = sum(member.held for member in members)
-        traits = Traits(cells[_CODE], cells[_ALIVE], cells[_SEX], provisional, cells[_ALONE], cells[_CARE])
-        return (resident_id, *cells, provisional, len(members), held, provenance), traits
-
-
-def _text(value: Value) -> str:
-    return value if value.__class__ is str else str(value)  # type: ignore[return-value]  # it is a str
-
-
-_CELLS: tuple[Callable[[Value], Any], ...] = tuple(
-    bool if index in _FLAGS else _text for index in range(len(RESIDENT_FIELDS))
-)
+        held = sum([member.held for member in members])
+        row = (resident_id, *values, provisional, len(members), held, provenance)
+        return row, Traits(*_traits(row))
 
 
 def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key], dict[Key, _Record]]:
@@ -171,21 +164,20 @@ def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key
         rows = bulk.find(view, assertion, _STATE, "record_key", sorted(keys), lock=True, system=system, dataset=dataset)
         for record_key, resident_id, revision, live, held_revision, held_reason in rows:
             key = (system, dataset, record_key)
-            record = _Record(key, resident_id, revision, bool(live), held_revision, held_reason)
-            record.was = resident_id if live else None
-            records[key] = record
+            was = resident_id if live else None
+            records[key] = _Record(key, resident_id, revision, bool(live), held_revision, held_reason, was)
     stored = set(records)
     for event in events:
-        if event.__class__ is RecordRetracted and event.moved_to is not None:  # type: ignore[union-attr]  # narrowed
+        if event.__class__ is RecordRetracted and event.moved_to is not None:
             continue
         key = (event.system, event.dataset, event.record_key)
         known = records.get(key)
         if known is None:
-            known = records[key] = _Record(key, event.resident_id, 0, False, None, None)
+            known = records[key] = _Record(key, event.resident_id)
         if event.__class__ is RecordHeld:
-            known.hold(event)  # type: ignore[arg-type]  # it is one
+            known.hold(event)
         else:
-            known.take(event)  # type: ignore[arg-type]  # it is one of the others
+            known.take(event)  # type: ignore[arg-type]  # mypy narrows by class only where it is equal
     return stored, records
 
 
@@ -200,28 +192,26 @@ def _members(view: sa.Connection, ids: Sequence[str]) -> dict[str, dict[Key, Mem
     return members
 
 
-def _after(before: dict[str, dict[Key, Member]], changed: Iterable[_Record]) -> dict[str, dict[Key, Member]]:
-    """The live assertions of the touched residents as they are after the batch."""
-    after = {resident_id: dict(members) for resident_id, members in before.items()}
+def _change(members: dict[str, dict[Key, Member]], changed: Iterable[_Record]) -> None:
+    """Make of the live assertions as they are stored those that there are after the batch."""
     for record in changed:
         key = record.key
         held = record.held_reason is not None
         event = record.event
         if event is None:  # a hold and nothing else
             if record.live:
-                members = after[record.resident_id]
-                members[key] = members[key]._replace(held=held)
+                mine = members[record.resident_id]
+                mine[key] = mine[key]._replace(held=held)
             continue
         if record.was is not None:
-            del after[record.was][key]
+            del members[record.was][key]
         if event.__class__ is RecordAsserted:
-            member = Member(*key, event.as_of, event.provisional, held, event.fields)  # type: ignore[union-attr]
-            found = after.get(event.resident_id)
+            member = Member(*key, event.as_of, event.provisional, held, event.fields)
+            found = members.get(event.resident_id)
             if found is None:
-                after[event.resident_id] = {key: member}
+                members[event.resident_id] = {key: member}
             else:
                 found[key] = member
-    return after
 
 
 def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: set[Key]) -> None:
@@ -231,7 +221,7 @@ def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: s
     for record in changed:
         event = record.event
         if event is None and record.key in stored:
-            held.append((*record.key, record.held_revision, record.held_reason))
+            held.append((*record.key, record.resident_id, record.held_revision, record.held_reason))
             continue
         fields = originals = mends = "{}"
         as_of = event_id = committed_at = None
@@ -239,12 +229,12 @@ def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: s
         if event is not None:
             event_id, committed_at = event.event_id, event.committed_at
             if event.__class__ is RecordAsserted:
-                fields = _encode(event.fields).decode()  # type: ignore[union-attr]
-                if event.originals:  # type: ignore[union-attr]
-                    originals = _encode(event.originals).decode()  # type: ignore[union-attr]
-                if event.mends:  # type: ignore[union-attr]
-                    mends = _encode(event.mends).decode()  # type: ignore[union-attr]
-                as_of, provisional = event.as_of, event.provisional  # type: ignore[union-attr]
+                fields = _encode(event.fields).decode()
+                if event.originals:
+                    originals = _encode(event.originals).decode()
+                if event.mends:
+                    mends = _encode(event.mends).decode()
+                as_of, provisional = event.as_of, event.provisional
         row = (
             *record.key,
             record.resident_id,
@@ -263,10 +253,10 @@ def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: s
         (known if record.key in stored else new).append(row)
     bulk.insert(view, assertion, new)
     bulk.upsert(view, assertion, known)
-    bulk.update(view, assertion, ("held_revision", "held_reason"), held)
+    bulk.update(view, assertion, ("resident_id", "held_revision", "held_reason"), held)
 
 
-def _benefits(members: dict[Key, Member] | None) -> Iterable[Any]:
+def _benefits(members: Mapping[Key, Member] | None) -> Iterable[Mapping[str, Value]]:
     if members is None:
         return ()
     return [member.fields for member in members.values() if member.fields.get("benefit_kind") is not None]
@@ -279,7 +269,7 @@ def _write_benefits(view: sa.Connection, changed: Iterable[_Record], before: dic
         event = record.event
         if event is None:
             continue
-        if event.__class__ is RecordAsserted and (kind := (get := event.fields.get)("benefit_kind")) is not None:  # type: ignore[union-attr]
+        if event.__class__ is RecordAsserted and (kind := (get := event.fields.get)("benefit_kind")) is not None:
             amount = get("benefit_amount_fen")
             rows.append(
                 (

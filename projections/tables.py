@@ -26,7 +26,9 @@ _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _FLAGS = frozenset(name for name in RESIDENT_FIELDS if FIELDS[name].kind == "flag")
 
 
-def _column(name: str, kind: Any, chinese: str, english: str, *, observed: bool = False, **options: Any) -> sa.Column[Any]:
+def _column(
+    name: str, kind: Any, chinese: str, english: str, *, observed: bool = False, **options: Any
+) -> sa.Column[Any]:
     """A column with its meaning. ``observed``: it says how we came to know, not what is so; the digest leaves it out."""
     return sa.Column(name, kind, comment=f"{chinese} / {english}", info={"observed": observed}, **options)
 
@@ -52,8 +54,12 @@ resident = sa.Table(
     *_resident_fields(),
     _needed("provisional", sa.Boolean(), "是否临时(无身份号码)", "whether provisional (without an ID number)"),
     _needed("records", sa.Integer(), "来源记录数", "number of source records that speak of the resident"),
-    _needed("held", sa.Integer(), "最新版本被隔离的记录数", "number of its records whose newest version is in quarantine"),
-    _needed("provenance", sa.JSON(), "各字段出处及裁决规则", "where each field comes from, and the rule by which it won"),
+    _needed(
+        "held", sa.Integer(), "最新版本被隔离的记录数", "number of its records whose newest version is in quarantine"
+    ),
+    _needed(
+        "provenance", sa.JSON(), "各字段出处及裁决规则", "where each field comes from, and the rule by which it won"
+    ),
     comment="居民 / resident: one row per person",
 )
 
@@ -65,7 +71,12 @@ assertion = sa.Table(
     _key("record_key", "记录键(加密散列)", "record key (keyed hash)"),
     _needed("resident_id", _TEXT, "居民标识", "resident id that the record speaks of"),
     _needed("revision", sa.BigInteger(), "决定序号", "number of the decision about the record", observed=True),
-    _needed("live", sa.Boolean(), "是否有效(否为已撤销)", "whether the record speaks of the resident; false after a retraction"),
+    _needed(
+        "live",
+        sa.Boolean(),
+        "是否有效(否为已撤销)",
+        "whether the record speaks of the resident; false after a retraction",
+    ),
     _needed("fields", sa.JSON(), "字段值", "canonical fields"),
     _needed("originals", sa.JSON(), "修正前的原值", "the source's own value of each field that was mended"),
     _needed("mends", sa.JSON(), "修正方式", "how each of them was mended"),
@@ -108,8 +119,12 @@ community = sa.Table(
     _needed("living_alone", sa.BigInteger(), "独居居民数", "residents who live alone"),
     _needed("care_partial", sa.BigInteger(), "半护理居民数", "residents who need partial care"),
     _needed("care_full", sa.BigInteger(), "全护理居民数", "residents who need full care"),
-    _needed("pensions_paying", sa.BigInteger(), "在发养老金笔数", "pensions being paid, also to those known to be dead"),
-    _needed("allowances_paying", sa.BigInteger(), "在发高龄津贴笔数", "old-age allowances being paid, also to the dead"),
+    _needed(
+        "pensions_paying", sa.BigInteger(), "在发养老金笔数", "pensions being paid, also to those known to be dead"
+    ),
+    _needed(
+        "allowances_paying", sa.BigInteger(), "在发高龄津贴笔数", "old-age allowances being paid, also to the dead"
+    ),
     _needed("benefit_fen_paying", sa.BigInteger(), "在发待遇月合计(分)", "sum a month of benefits being paid, in fen"),
     comment="社区 / community: counts, kept in step with the residents",
 )

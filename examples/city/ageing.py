@@ -4,39 +4,61 @@ from __future__ import annotations
 
 import csv
 import os
-import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from examples.city.people import TODAY
 from examples.city.records import Record
 
 HEADER = (
     "档案编号", "身份证号", "姓名", "性别", "出生日期", "社区代码", "居住地址", "联系电话", "独居", "护理等级",
     "高龄津贴金额", "津贴起始月", "津贴状态", "更新日期",
 )  # fmt: skip
-_TWICE = 0.001  # the share of rows that stand in the dump twice
 
 
 def dump_name(number: int) -> str:
-    """The file name of dump ``number``: one a month, from September 2026."""
-    month = 8 + number
-    return f"ageing_elder_{2026 + month // 12}{month % 12 + 1:02d}.csv"
+    """The file name of dump ``number``: one a month, from January 2025."""
+    return f"ageing_elder_{TODAY.year + number // 12}{number % 12 + 1:02d}.csv"
 
 
-def write_dump(folder: Path, number: int, records: Iterable[Record]) -> Path:
-    """Write a dump as the department does: under another name, then renamed, so that it is never seen half written."""
+class Dump:
+    """A dump being written. Rows hold the columns in the order of ``HEADER``."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="gbk", newline="")
+        self._rows = csv.writer(self._file, lineterminator="\r\n")
+        self._rows.writerow(HEADER)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add rows, each as often as its record says."""
+        self._rows.writerows([record.row.values() for record in records for _ in range(record.copies)])
+
+    def close(self) -> None:
+        """Make it durable."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+@contextmanager
+def dumping(folder: Path, number: int, *, cut: float = 1.0) -> Iterator[Dump]:
+    """A dump, to be seen under its name only when it is whole: written beside the folder first, then renamed.
+
+    ``cut`` below 1 is the fault that a transfer broke off: only that share of the bytes is left, to the middle of a row.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / dump_name(number)
-    beside = path.with_suffix(".part")
-    with beside.open("w", encoding="gbk", newline="") as file:
-        rows = csv.writer(file, lineterminator="\r\n")
-        rows.writerow(HEADER)
-        for record in records:
-            row = [record.row[column] for column in HEADER]
-            rows.writerow(row)
-            if random.Random(record.key).random() < _TWICE:  # noqa: S311
-                rows.writerow(row)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    return path
+    beside = folder.parent / (dump_name(number) + ".part")
+    dump = Dump(beside)
+    try:
+        yield dump
+    finally:
+        dump.close()
+    if cut < 1:
+        os.truncate(beside, int(beside.stat().st_size * cut))
+    beside.replace(folder / dump_name(number))
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

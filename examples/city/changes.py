@@ -1,160 +1,397 @@
 """Life goes on: change number n of a city is always the same one, whatever the rate and however often it is begun.
 
-Moves, deaths, benefits granted, suspended and stopped, corrections of ID numbers, updates that commit late, and ones
-that are dated back; now and then the next monthly dump of 老龄. The departments are written first and the truth after
-them: a crash in between repeats the change, which gives the same rows.
+The departments are written first and the truth after them, which also remembers n: a crash in between repeats the
+change, and it gives the same rows. A transaction that commits late is remembered until it has.
+
+A record with a fault changes in one way only, its fault is mended; so what the view should show never depends on
+whether a poll came in time to see an older state of it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import random
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import psycopg
+from examples.city.ageing import dumping
+from examples.city.city import City
+from examples.city.people import communities, corrected, person
+from examples.city.records import CARE, ELDER, INSURED, PENSION, Record, business_time, dumped_on, earlier, key_of
+from examples.city.registers import at_first, joining, without_fault
 
-from examples.city.ageing import write_dump
-from examples.city.hrss import Hrss
-from examples.city.people import communities, full_number
-from examples.city.records import ELDER, INSURED, PENSION, Record, business_time
-from examples.city.truth import Truth
+KINDS = {
+    "move": 30,  # 人社 hears of another community
+    "phone": 25,
+    "amount": 10,  # of a pension
+    "suspend": 6,
+    "resume": 5,
+    "stop": 3,
+    "grant": 4,  # a pension begins: a new row in ac60
+    "death": 4,  # and the pension stops
+    "correct": 4,  # of an ID number; 老龄 follows with its next dump
+    "arrive": 3,  # somebody new: a new row in ac01
+    "mend": 4,  # of what was wrong with a record
+    "late": 4,  # a move that commits when others have come after it
+    "backdated": 4,  # a move that was dealt with before what the row says now
+}
+"""The kinds of change in 人社, with how often each comes in a hundred or so. 老龄 changes with its dumps alone."""
 
-_FIRST_CHANGE = 900_000  # business seconds: after everything that the first build dates
-_KINDS = ("move", "phone", "suspend", "resume", "amount", "death", "correct", "late", "backdated", "dump")
-_WEIGHTS = (30, 25, 8, 8, 12, 4, 5, 4, 4, 0)
+_TRIES = 400
+_LATE_S = (0.5, 2.0)
+_A_CHANGE_S = 7  # between two changes, on the departments' calendar
+_CLOSED = {
+    "suspend": ("2", "suspended"),
+    "resume": ("1", "paying"),
+    "stop": ("3", "stopped"),
+    "death": ("3", "stopped"),
+}
+
+
+class NothingToChange(LookupError):
+    """No resident, or not the one who was asked for, has records that this change can be done to."""
+
+
+class Made(NamedTuple):
+    """A change that was made: its number, its kind, whom it was about (None: many), and how many records it wrote."""
+
+    number: int
+    kind: str
+    resident: int | None
+    records: int
+
+
+@dataclass
+class _Effect:
+    """What a change does."""
+
+    records: list[Record]
+    residents: dict[int, dict[str, Any]] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
+
+
+class _Late(NamedTuple):
+    """A transaction that is open still, and the thread that will commit it."""
+
+    number: int
+    resident: int
+    thread: threading.Thread
 
 
 class Changes:
-    """The live mode of one city. ``dump_each``: every so many changes 老龄 delivers its next dump; 0 for never."""
+    """The live mode of one city that is up. ``dump_each``: every so many changes 老龄 delivers its next dump; 0: never.
 
-    def __init__(self, hrss: Hrss, drop: Path, truth: Truth, *, seed: int, residents: int, dump_each: int = 0) -> None:
-        self._hrss, self._drop, self._truth = hrss, drop, truth
-        self._seed, self._residents, self._dump_each = seed, residents, dump_each
-        self._late: list[threading.Thread] = []
+    Several processes may make changes in one city; they take turns.
+    """
+
+    def __init__(self, city: City, *, dump_each: int = 0) -> None:
+        self._city, self._hrss, self._truth = city, city.hrss, city.truth
+        self._seed, self._dump_each = city.seed, dump_each
+        self._late: list[_Late] = []
+        self._hurry = threading.Event()
 
     @property
     def made(self) -> int:
-        """How many changes were made so far, over all runs."""
+        """How many changes of the stream were made so far, over all runs."""
         return int(self._truth.get("changes", "0"))
 
     def run(
         self,
         rate: float,
         *,
-        until: Callable[[], bool],
         count: int | None = None,
-        each: Callable[[int], None] = lambda _: None,
+        stop: threading.Event | None = None,
+        each: Callable[[Made], None] = lambda _: None,
     ) -> int:
-        """Make changes at ``rate`` a second until told to stop, or ``count`` of them. Returns how many."""
-        begun, number, done = time.monotonic(), self.made, 0
-        while not until() and (count is None or done < count):
-            wait = begun + done / rate - time.monotonic()
-            if wait > 0:
-                time.sleep(min(wait, 0.1))
-                continue
-            number += 1
-            self.make(number)
-            done += 1
-            each(number)
-        for thread in self._late:
-            thread.join()
+        """Make the next changes of the stream at ``rate`` a second, until told to stop or ``count`` of them are made.
+
+        Goes on where the run before ended, however it ended. Returns how many; all of them have committed then.
+        """
+        stop = stop or threading.Event()
+        self._commit_forgotten()
+        begun, done = time.monotonic(), 0
+        try:
+            while not stop.is_set() and (count is None or done < count):
+                wait = begun + done / rate - time.monotonic()
+                if wait > 0:
+                    stop.wait(min(wait, 0.2))
+                    self._reap()
+                    continue
+                each(self._next())
+                done += 1
+        finally:
+            if stop.is_set():
+                self._hurry.set()
+            self._reap(wait=True)
         return done
 
-    def make(self, number: int) -> None:
-        """Make one change."""
-        rng = random.Random(f"{self._seed}/change/{number}")  # noqa: S311
-        if self._dump_each and number % self._dump_each == 0:
-            self._dump(rng, number)
-            return
-        kind = rng.choices(_KINDS, _WEIGHTS)[0]
-        records = self._records_for(rng, kind)
-        if not records:
-            kind, records = "phone", self._records_for(rng, "phone")
-        changed = [_changed(rng, kind, record, number) for record in records]
+    def make(self, kind: str, *, resident: int | None = None, to: str | None = None) -> Made:
+        """Make one change by hand, beside the stream. ``to``: the community that is moved to.
+
+        Raises NothingToChange.
+        """
+        with self._turn():
+            number = int(self._truth.get("by_hand", "0")) + 1
+            rng = random.Random(f"{self._seed}/hand/{number}")  # noqa: S311 - repetition is wanted, not secrecy
+            made = self._change(rng, kind, -number, resident=resident, to=to, state={"by_hand": str(number)})
+        self._reap(wait=True)
+        return made
+
+    def dump(self, *, cut: float = 1.0) -> Made:
+        """老龄 delivers its next dump now. ``cut`` below 1: the same register again, broken off after that share of it."""
+        with self._turn():
+            number = int(self._truth.get("by_hand", "0")) + 1
+            rng = random.Random(f"{self._seed}/hand/{number}")  # noqa: S311
+            return self._dump(rng, -number, {"by_hand": str(number)}, cut=cut)
+
+    def _next(self) -> Made:
+        with self._turn():
+            number = self.made + 1
+            rng = random.Random(f"{self._seed}/change/{number}")  # noqa: S311
+            state = {"changes": str(number)}
+            if self._dump_each and number % self._dump_each == 0:
+                return self._dump(rng, number, state)
+            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            try:
+                return self._change(rng, kind, number, state=state)
+            except NothingToChange:  # in a very small city: somebody arrives instead
+                return self._change(rng, "arrive", number, state=state)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with (self._city.directory / "changes.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _change(
+        self,
+        rng: random.Random,
+        kind: str,
+        number: int,
+        *,
+        state: dict[str, str],
+        resident: int | None = None,
+        to: str | None = None,
+    ) -> Made:
+        at = _A_CHANGE_S * (number if number > 0 else self.made) + (1 if number < 0 else 0)
+        effect = self._arrival() if kind == "arrive" else self._effect(rng, kind, resident, to, at)
+        records = [_dealt_with(rng, kind, record, at) for record in effect.records]
+        about = records[0].person
+        self._wait_for(about)
         if kind == "late":
-            self._commit_late(changed)
+            self._commit_late(rng, number, records)
         else:
             with self._hrss.owner.transaction():
-                self._hrss.write(changed)
-        self._truth.change(changed, [], number)
+                self._hrss.write(records)
+        self._truth.change(
+            records,
+            residents=effect.residents,
+            uncommitted=number if kind == "late" else None,
+            state={**state, **effect.state},
+        )
+        return Made(number, kind, about, len(records))
 
-    def _records_for(self, rng: random.Random, kind: str) -> list[Record]:
-        """Clean records of one resident that this kind of change can be done to; a dirty one is left as it is."""
-        for _ in range(40):
-            records = self._truth.of_person(rng.randrange(self._residents))
-            hrss = [records[name] for name in (INSURED, PENSION) if name in records]
-            if not hrss or any(record.fault for record in hrss) or records.get(INSURED) is None:
-                continue
-            if not records[INSURED].fields["alive"]:
-                continue
-            if kind in ("suspend", "resume", "amount"):
-                if PENSION not in records:
-                    continue
-                return [records[PENSION]]
-            return hrss if kind in ("death", "correct") else [records[INSURED]]
-        return []
+    # What a change does
 
-    def _commit_late(self, changed: list[Record]) -> None:
-        """A transaction that writes now and commits when others have come after it: its cursor value is old by then.
+    def _arrival(self) -> _Effect:
+        """The next resident after all there are comes to live here. Children and ageing's register are passed over."""
+        late = int(self._truth.get("arrived", "0"))
+        while True:
+            number, late = self._city.residents + late, late + 1
+            records = [record for record in at_first(self._seed, number) if record.dataset != ELDER]
+            if records:
+                return _Effect(records, {number: {}}, {"arrived": str(late)})
 
-        The wait is a thread's, so that the changes after it are not held up; a restart finds it made or not begun.
+    def _effect(self, rng: random.Random, kind: str, resident: int | None, to: str | None, at: int) -> _Effect:
+        last = self._city.residents + int(self._truth.get("arrived", "0"))
+        for _ in range(_TRIES if resident is None else 1):
+            number = rng.randrange(last) if resident is None else resident
+            effect = self._done_to(rng, kind, self._truth.records_of(number), to, at)
+            if effect is not None:
+                return effect
+        whom = "any resident" if resident is None else f"resident {resident}"
+        raise NothingToChange(f"{kind} can't be done to {whom}: no record of 人社 that fits, or one with a fault")
+
+    def _done_to(
+        self, rng: random.Random, kind: str, found: dict[str, Record], to: str | None, at: int
+    ) -> _Effect | None:
+        insured, pension = found.get(INSURED), found.get(PENSION)
+        if insured is None:
+            return None
+        hrss = [insured, pension] if pension else [insured]
+        number = insured.person
+        if kind == "mend":
+            broken = [record for record in hrss if record.fault]
+            return _Effect([without_fault(self._seed, broken[0])]) if broken else None
+        if any(record.fault for record in hrss) or not insured.fields["alive"]:
+            return None
+        if kind in ("move", "late", "backdated"):
+            code = to or rng.choice(communities())[0]
+            changed = _with(insured, {"aab301": code}, community_code=code)
+            return _Effect([changed], {number: {"community_code": code}})
+        if kind == "phone":
+            phone = f"1002{rng.randrange(10**7):07d}"
+            return _Effect([_with(insured, {"aae005": phone}, phone=phone)], {number: {"phone": phone}})
+        if kind == "correct":
+            right = corrected(insured.fields["id_number"])
+            both = [_with(record, {"aac002": right}, id_number=right) for record in hrss]
+            return _Effect(both, {number: {"id_number": right}})
+        if kind == "death":
+            dead = [_with(insured, {"aac060": "0"}, alive=False)]
+            stopped = [_closed(pension, kind, at)] if pension else []
+            return _Effect(dead + stopped, {number: {"alive": False}})
+        return self._about_pension(rng, kind, insured, pension, at)
+
+    def _about_pension(
+        self, rng: random.Random, kind: str, insured: Record, pension: Record | None, at: int
+    ) -> _Effect | None:
+        if kind == "grant":
+            who = person(self._seed, insured.person)
+            return _Effect([_granted(rng, insured, at)]) if pension is None and who.age >= 60 else None
+        if pension is None or pension.fields["benefit_state"] == "stopped":
+            return None
+        if kind == "amount":
+            fen = rng.randrange(18_000, 900_000)
+            return _Effect([_with(pension, {"aae019": fen}, benefit_amount_fen=fen)])
+        if pension.row["aae116"] == _CLOSED[kind][0]:
+            return None
+        return _Effect([_closed(pension, kind, at)])
+
+    # Late transactions
+
+    def _commit_late(self, rng: random.Random, number: int, records: list[Record]) -> None:
+        """A transaction that takes its updated_at now and commits when others have come after it.
+
+        The wait is a thread's, so that the changes after it are not held up.
         """
-        for thread in self._late:  # two late ones must not wait for each other's row
-            thread.join()
-        connection = psycopg.connect(self._hrss.server.socket_dsn("hrss"))
-        self._hrss.write(changed, connection)
+        connection = self._hrss.connect()
+        self._hrss.write(records, connection)
+        delay = rng.uniform(*_LATE_S)
 
         def commit() -> None:
-            time.sleep(0.7)
+            self._hurry.wait(delay)
             connection.commit()
             connection.close()
 
-        thread = threading.Thread(target=commit)
+        thread = threading.Thread(target=commit, name=f"late-{number}")
         thread.start()
-        self._late = [thread]
+        self._late.append(_Late(number, records[0].person, thread))
 
-    def _dump(self, rng: random.Random, number: int) -> None:
-        """The next month's register: one elder in fifty changed, one in two hundred gone."""
-        changed, gone = [], []
-        for record in self._truth.records(ELDER):
-            dice = rng.random()
-            if dice < 0.005:
-                gone.append((ELDER, record.key))
-            elif dice < 0.025 and record.fault is None:
-                changed.append(_changed(rng, "move", record, number))
-        dump = int(self._truth.get("dumps", "1")) + 1
-        leaving = {key for _, key in gone}
-        new = {record.key: record for record in changed}
-        records = (new.get(r.key, r) for r in self._truth.records(ELDER) if r.key not in leaving)
-        write_dump(self._drop, dump - 1, records)
-        self._truth.put("dumps", str(dump))
-        self._truth.change(changed, gone, number)
+    def _wait_for(self, resident: int) -> None:
+        """A change to somebody whose last one has not committed waits for it, as her row would make it wait."""
+        for late in self._late:
+            if late.resident == resident:
+                late.thread.join()
+
+    def _reap(self, *, wait: bool = False) -> None:
+        for late in list(self._late):
+            if wait:
+                late.thread.join()
+            if not late.thread.is_alive():
+                self._truth.committed(late.number)
+                self._late.remove(late)
+
+    def _commit_forgotten(self) -> None:
+        """What a killed run left open is gone from the department, but not from the truth: write it again."""
+        for number, records in self._truth.uncommitted().items():
+            with self._hrss.owner.transaction():
+                self._hrss.write(records)
+            self._truth.committed(number)
+
+    # The next dump
+
+    def _dump(self, rng: random.Random, number: int, state: dict[str, str], *, cut: float = 1.0) -> Made:
+        """The register a month later: some elders changed, some new, some gone; and what 人社 has corrected or mended."""
+        dump = int(self._truth.get("dumps", "0")) + 1
+        changed: list[Record] = []
+        gone: list[Record] = []
+        with dumping(self._city.drop, dump, cut=cut) as file:
+            for resident, found in self._truth.by_resident():
+                before = found.get(ELDER)
+                after = before if cut < 1 else self._month_later(rng, resident, found, dump)
+                if after is not None:
+                    file.add([after])
+                if after is None and before is not None:
+                    gone.append(before)
+                elif after is not None and after != before:
+                    changed.append(after)
+        self._truth.change(changed, gone=gone, state={**state, "dumps": str(dump)})
+        return Made(number, "dump", None, len(changed) + len(gone))
+
+    def _month_later(self, rng: random.Random, resident: int, found: dict[str, Record], dump: int) -> Record | None:
+        """The elder's row in this dump; None for who is not, or no longer, in it."""
+        record, insured = found.get(ELDER), found.get(INSURED)
+        if record is None:
+            return joining(self._seed, resident, dump) if resident < self._city.residents else None
+        chance = rng.random()
+        known = insured.fields if insured is not None else {}
+        if chance < 0.004 or (known.get("alive") is False and chance < 0.5):
+            return None
+        later = {"更新日期": dumped_on(dump, int(chance * 1e6) % 28)}
+        if record.fault:
+            mended = without_fault(self._seed, record)
+            return _with(mended, later) if chance < 0.10 and record.copies == 1 else record
+        right = known.get("id_number", record.fields["id_number"])
+        if right != record.fields["id_number"]:
+            return _with(record, {"身份证号": right, **later}, id_number=right)
+        if chance < 0.016:
+            code = rng.choice(communities())[0]
+            return _with(record, {"社区代码": code, **later}, community_code=code)
+        if chance < 0.024:
+            phone = f"1002{rng.randrange(10**7):07d}"
+            return _with(record, {"联系电话": phone, **later}, phone=phone)
+        if chance < 0.030 and record.fields["care_level"] != "full":
+            worse = "full" if record.fields["care_level"] == "partial" else "partial"
+            return _with(record, {"护理等级": CARE[worse], **later}, care_level=worse)
+        return record
 
 
-def _changed(rng: random.Random, kind: str, record: Record, number: int) -> Record:
-    """The record after a change of this kind."""
-    row, fields = dict(record.row), dict(record.fields)
-    if kind in ("move", "late", "backdated"):
-        code = rng.choice(communities())[0]
-        row["社区代码" if record.dataset == ELDER else "aab301"] = fields["community_code"] = code
-    elif kind == "phone":
-        row["aae005"] = fields["phone"] = f"1000{rng.randrange(10**7):07d}"
-    elif kind in ("suspend", "resume"):
-        row["aae116"], fields["benefit_state"] = ("2", "suspended") if kind == "suspend" else ("1", "paying")
-    elif kind == "amount":
-        row["aae019"] = fields["benefit_amount_fen"] = rng.randrange(18_000, 900_000)
-    elif kind == "death" and record.dataset == INSURED:
-        row["aac060"], fields["alive"] = "0", False
-    elif kind == "death":
-        row["aae116"], fields["benefit_state"] = "3", "stopped"
-    elif kind == "correct":
-        old = fields["id_number"]
-        row["aac002"] = fields["id_number"] = full_number(f"{old[:14]}{(int(old[14:17]) + 500) % 1000:03d}")
-    step = _FIRST_CHANGE + number - (500_000 if kind == "backdated" else 0)
-    if record.dataset == ELDER:
-        row["更新日期"] = f"{business_time(step):%Y-%m-%d}"
-    else:
-        row["aae036"] = f"{business_time(step):%Y%m%d%H%M%S}"
-    return record._replace(row=row, fields=fields)
+def _with(record: Record, row: dict[str, Any], **fields: Any) -> Record:
+    return record._replace(row={**record.row, **row}, fields={**record.fields, **fields})
+
+
+def _closed(record: Record, kind: str, at: int) -> Record:
+    """The pension in another state; a stopped one gets its last month."""
+    code, state = _CLOSED[kind]
+    if state != "stopped":
+        return _with(record, {"aae116": code}, benefit_state=state)
+    month = business_time(at)
+    row = {"aae116": code, "aae042": f"{month:%Y%m}"}
+    return _with(record, row, benefit_state=state, benefit_until=f"{month:%Y-%m}")
+
+
+def _granted(rng: random.Random, insured: Record, at: int) -> Record:
+    """A pension that begins this month."""
+    fen, scheme, month = rng.randrange(18_000, 900_000), rng.choice(("110", "170")), business_time(at)
+    key, id_number = key_of(PENSION, insured.person), insured.fields["id_number"]
+    row = {
+        "aaz257": key,
+        "aac001": insured.key,
+        "aac002": id_number,
+        "aae140": scheme,
+        "aae041": f"{month:%Y%m}",
+        "aae042": None,
+        "aae019": fen,
+        "aae116": "1",
+        "aae036": "",
+    }
+    fields = {
+        "id_number": id_number,
+        "benefit_kind": "pension",
+        "benefit_scheme": scheme,
+        "benefit_amount_fen": fen,
+        "benefit_from": f"{month:%Y-%m}",
+        "benefit_state": "paying",
+    }
+    return Record(PENSION, key, insured.person, row, fields)
+
+
+def _dealt_with(rng: random.Random, kind: str, record: Record, at: int) -> Record:
+    """The record with its business time: that of the change, or one to three days before what it was."""
+    if kind != "backdated":
+        return _with(record, {"aae036": f"{business_time(at):%Y%m%d%H%M%S}"})
+    return _with(record, {"aae036": earlier(record.row["aae036"], days=rng.randint(1, 3))})

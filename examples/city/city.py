@@ -1,60 +1,98 @@
-"""The sample city: two department systems with the same people in both, and the truth about them."""
+"""The sample city: two department systems with the same people in both, and the truth about them.
+
+Layout of its directory: ``hrss-pg/`` the cluster of 人社, ``hrss-password`` of its reader, ``ageing-drop/`` the dumps of
+老龄, ``truth.sqlite``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
-from examples.city.ageing import write_dump
-from examples.city.changes import Changes
-from examples.city.faults import maybe_broken
+from examples.city.ageing import dumping
 from examples.city.hrss import Hrss
-from examples.city.people import person
-from examples.city.records import ELDER, Record, records_of
-from examples.city.truth import Truth
+from examples.city.records import ELDER, INSURED, PENSION, Record
+from examples.city.registers import at_first
+from examples.city.truth import FILE, Truth
 
-_CHUNK = 5_000
+_CHUNK = 10_000  # residents: some 20 MB of records at a time
+
+
+class CityUnfinished(RuntimeError):
+    """Another process is building this city, or a city of another size or seed is up in its directory."""
 
 
 class City:
-    """A city in a directory. ``build`` once, ``start`` each time."""
+    """A city in a directory. The same residents and seed give the same departments, to the last byte of a dump."""
 
-    def __init__(self, directory: Path, *, residents: int, seed: int) -> None:
+    def __init__(self, directory: Path, residents: int, seed: int) -> None:
+        directory = directory.resolve()
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.residents, self.seed = directory, residents, seed
         self.hrss, self.drop = Hrss(directory), directory / "ageing-drop"
-        self.truth = Truth(directory / "truth.sqlite")
+        self.truth = Truth(directory / FILE)
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """The city that was built in this directory. Raises FileNotFoundError where none was."""
+        truth = Truth.open(directory)
+        try:
+            return cls(directory, truth.size, truth.seed)
+        finally:
+            truth.close()
+
+    @property
+    def url(self) -> str:
+        """Where a pipeline reads 人社 with a login that may only read. The password is in ``hrss-password``."""
+        return self.hrss.reader_url
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the departments are filled."""
+        return self.truth.is_of(self.residents, self.seed)
+
+    def build(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Fill the departments, unless that was done, and leave them down. What an interruption left is started over."""
+        if not self.is_built:
+            self.start(progress)
+            self.hrss.stop()
 
     def start(self, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Bring the systems up; fill them first if that was not done, or not finished, before."""
+        """Bring the departments up, filling them first where ``build`` has not. ``progress``: residents done so far.
+
+        Where another process has them up already, this joins in. Raises CityUnfinished when that one is not as far.
+        """
         self.hrss.start()
-        if self.truth.get("built", "") != f"{self.residents}/{self.seed}":
-            self._build(progress)
+        if self.is_built:
+            return
+        if not self.hrss.server.owned:
+            raise CityUnfinished(f"{self.directory} is not built, and another process holds its PostgreSQL")
+        try:
+            self._fill(progress)
+        except BaseException:
+            self.hrss.stop()
+            raise
 
-    def _build(self, progress: Callable[[int], None]) -> None:
-        self.hrss.clear()
-        numbers = iter(range(self.residents))
-        done = 0
-        while chunk := list(islice(numbers, _CHUNK)):
-            records = [record for index in chunk for record in self._records(index)]
-            self.hrss.load(record for record in records if record.dataset != ELDER)
-            self.truth.add(records)
-            done += len(chunk)
-            progress(done)
-        self.hrss.index()
-        write_dump(self.drop, 0, self.truth.records(ELDER))
-        self.truth.put("built", f"{self.residents}/{self.seed}")
-
-    def _records(self, index: int) -> Iterator[Record]:
-        for record in records_of(self.seed, person(self.seed, index)):
-            yield maybe_broken(self.seed, record)
-
-    def changes(self, *, dump_each: int = 0) -> Changes:
-        """The live mode."""
-        return Changes(self.hrss, self.drop, self.truth, seed=self.seed, residents=self.residents, dump_each=dump_each)
+    def _fill(self, progress: Callable[[int], None]) -> None:
+        self.truth.begin(self.residents, self.seed)
+        self.drop.mkdir(exist_ok=True)
+        for old in self.drop.glob("ageing_elder_*.csv"):
+            old.unlink()
+        with dumping(self.drop, 0) as dump, self.hrss.filling():
+            for first in range(0, self.residents, _CHUNK):
+                numbers = range(first, min(first + _CHUNK, self.residents))
+                found: dict[str, list[Record]] = {INSURED: [], PENSION: [], ELDER: []}
+                for number in numbers:
+                    for record in at_first(self.seed, number):
+                        found[record.dataset].append(record)
+                self.hrss.load(INSURED, found[INSURED])
+                self.hrss.load(PENSION, found[PENSION])
+                dump.add(found[ELDER])
+                progress(numbers.stop)
+        self.truth.finish()
 
     def stop(self) -> None:
-        """Stop the systems."""
+        """Take the departments down, or leave them to the process that has them up."""
         self.hrss.stop()
         self.truth.close()

@@ -1,131 +1,186 @@
 """What goes wrong with records in real systems, done to about 3 % of them on purpose, and what should come of it.
 
 A fault changes the row, and says what it should mean now: the same as before (it must be mended), less (a value is
-gone), or nothing (``reason``: it must be refused, for that reason).
+gone), another value (a retired code has a successor), or nothing (``reason``: it must be refused, for that reason).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
+from contracts.reasons import Reason
+from examples.city.people import full_number
 from examples.city.records import ELDER, INSURED, PENSION, Record
 
 SHARE = 0.03
+_LIMIT, _DOT_LIMIT = int(SHARE * 2**32), int(0.15 * 2**32)
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x30, 0x5B)}
 _ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号"}
 _BIRTH = {INSURED: "aac006", ELDER: "出生日期"}
 _NAME = {INSURED: "aac003", ELDER: "姓名"}
 _SEX = {INSURED: "aac004", ELDER: "性别"}
+_PHONE = {INSURED: "aae005", ELDER: "联系电话"}
+_AMOUNT = {ELDER: "高龄津贴金额"}
+_MALE = ("1", "男")
+
+Change = Callable[[str, Record, random.Random], str | None]
 
 
-class Fault(NamedTuple):
-    """``change`` gives the new raw value, or None where the fault does not fit this record."""
+@dataclass(frozen=True)
+class Fault:
+    """``columns``: where it happens, by dataset. ``change`` gives the new raw value, None where it does not fit a record.
+
+    ``loses``: the field that the record no longer says; ``becomes``: fields that it says otherwise than meant;
+    ``copies``: how often the row then stands in a dump.
+    """
 
     name: str
-    columns: dict[str, str]
-    change: Callable[[str, Record], str | None]
-    reason: str | None = None
+    columns: Mapping[str, str]
+    change: Change
+    reason: Reason | None = None
     loses: str | None = None
+    becomes: Mapping[str, Any] = field(default_factory=dict)
+    copies: int = 1
 
 
 def _birth(record: Record) -> date:
     return date.fromisoformat(record.fields["birth_on"])
 
 
-def _wrong_check(raw: str, _: Record) -> str:
-    return raw[:17] + ("1" if raw[17] != "1" else "2")
+def _as(record: Record, day: date) -> str:
+    """A day in the form that this dataset uses."""
+    return f"{day.year}/{day.month}/{day.day}" if record.dataset == ELDER else f"{day:%Y%m%d}"
 
 
-def _rounded(raw: str, _: Record) -> str | None:
-    # about 1 in 11 rounded numbers passes the check digit by chance: those would be somebody else's
+def _other_form(_: str, record: Record, rng: random.Random) -> str:
+    day = _birth(record)
+    forms = [f"{day.year}年{day.month}月{day.day}日", f"{day.year}.{day.month}.{day.day}", f"{day:%Y-%m-%d}"]
+    return rng.choice([*forms, f"{day:%Y%m%d}" if record.dataset == ELDER else f"{day:%Y%m%d}000000"])
+
+
+def _other_year(_: str, record: Record, rng: random.Random) -> str:
+    day = _birth(record)
+    return _as(record, day.replace(year=day.year - rng.choice((1, 10)), day=min(day.day, 28)))
+
+
+def _wrong_check(raw: str, _: Record, rng: random.Random) -> str:
+    return raw[:17] + rng.choice([digit for digit in "0123456789X" if digit != raw[17]])
+
+
+def _rounded(raw: str, *_: object) -> str | None:
     rounded = raw[:15] + "000"
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    check = "10X98765432"[sum(int(d) * w for d, w in zip(rounded[:17], weights, strict=True)) % 11]
-    return None if check == "0" else rounded
+    # one in eleven passes the check by chance: it would be another resident's
+    return None if full_number(rounded[:17]) == rounded else rounded
 
 
-def _serial(_: str, record: Record) -> str:
-    return str((_birth(record) - date(1899, 12, 30)).days)
-
-
-def _dot(raw: str, _: Record) -> str | None:
-    return raw.replace("·", "•" if len(raw) % 2 else ".") if "·" in raw else None
-
-
-def _dot_gbk(raw: str, record: Record) -> str | None:
-    changed = _dot(raw, record)
-    return changed.replace("•", "．") if changed and record.dataset == ELDER else changed
-
-
-def _old_number(raw: str, _: Record) -> str | None:
+def _old_number(raw: str, *_: object) -> str | None:
     return raw[:6] + raw[8:17] if raw[6:8] == "19" else None
 
 
-def _amount_dress(raw: str, _: Record) -> str | None:
-    return f"¥{float(raw):,.2f}".replace("¥", "￥") if raw else None
+def _dot(raw: str, record: Record, rng: random.Random) -> str | None:
+    return raw.replace("·", rng.choice("．." if record.dataset == ELDER else "•.・‧")) if "·" in raw else None
+
+
+def _amount(raw: str, _: Record, rng: random.Random) -> str | None:
+    return rng.choice([f"￥{float(raw):,.2f}", f"{float(raw):,.2f}元", f" {float(raw):,.0f} 元"]) if raw else None
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("id_lowercase_x", _ID, lambda raw, _: raw[:17] + "x" if raw.endswith("X") else None),
-    Fault("id_full_width", _ID, lambda raw, _: raw.translate(_FULL_WIDTH)),
-    Fault("id_spaces", _ID, lambda raw, _: f"{raw[:6]} {raw[6:14]} {raw[14:]}"),
-    Fault("id_quote_prefix", _ID, lambda raw, _: "'" + raw),
-    Fault("id_old_15_digit", _ID, _old_number),
+    # mended: the record means what it meant
+    Fault("id_lowercase_x", _ID, lambda raw, *_: raw[:17] + "x" if raw.endswith("X") else None),
+    Fault("id_full_width", _ID, lambda raw, *_: raw.translate(_FULL_WIDTH)),
+    Fault("id_inner_spaces", _ID, lambda raw, *_: f"{raw[:6]} {raw[6:14]} {raw[14:]}"),
+    Fault("id_leading_space", _ID, lambda raw, *_: "　" + raw),
+    Fault("id_quote_prefix", _ID, lambda raw, *_: "'" + raw),
+    Fault("id_15_digit", _ID, _old_number),
+    Fault("birth_other_form", _BIRTH, _other_form),
+    Fault("birth_serial", _BIRTH, lambda _, r, __: str((_birth(r) - date(1899, 12, 30)).days)),
+    Fault("sex_name", {INSURED: "aac004"}, lambda raw, *_: "男" if raw in _MALE else "女"),
+    Fault("sex_other_code", _SEX, lambda raw, *_: "30005" if raw in _MALE else "30006"),
+    Fault("sex_letter", _SEX, lambda raw, *_: "M" if raw in _MALE else "F"),
+    Fault("name_dot", _NAME, _dot),
+    Fault("name_spaces", _NAME, lambda raw, _, rng: f"{rng.choice((' ', ''))}{raw[0]}{rng.choice(' 　')}{raw[1:]}"),
+    Fault("phone_dashes", _PHONE, lambda raw, *_: f"{raw[:3]}-{raw[3:7]}-{raw[7:]}"),
+    Fault("amount_dress", _AMOUNT, _amount),
+    Fault("row_twice", {ELDER: "档案编号"}, lambda raw, *_: raw, copies=2),
+    # accepted, with less or other than was meant
     Fault("id_missing", _ID, lambda *_: "", loses="id_number"),
-    Fault("id_scientific", _ID, lambda raw, _: f"{int(raw[:17]) * 10:.14E}", "id_scientific_notation"),
-    Fault("id_rounded", _ID, _rounded, "id_precision_loss"),
-    Fault("id_check_digit", _ID, _wrong_check, "id_check_digit"),
-    Fault("id_masked", _ID, lambda raw, _: raw[:6] + "********" + raw[14:], "id_masked"),
-    Fault("id_letter", _ID, lambda raw, _: raw[:10] + "O" + raw[11:], "id_character"),
-    Fault("id_short", _ID, lambda raw, _: raw[:16], "id_length"),
-    Fault("birth_other_form", {INSURED: "aac006"}, lambda _, r: f"{_birth(r).year}.{_birth(r).month}.{_birth(r).day}"),
-    Fault("birth_serial", _BIRTH, _serial),
     Fault("birth_zero", _BIRTH, lambda *_: "00000000", loses="birth_on"),
-    Fault("birth_impossible", _BIRTH, lambda *_: "19500230", "date_impossible"),
     Fault(
-        "birth_conflict",
-        _BIRTH,
-        lambda _, r: f"{_birth(r).replace(year=_birth(r).year - 1, day=1):%Y%m%d}",
-        "field_conflict",
+        "community_retired",  # 莱城区, part of Jinan since 2019 under a new code
+        {INSURED: "aab301"},
+        lambda *_: "371202000000",
+        becomes={"community_code": "370116000000"},
     ),
-    Fault("sex_name", {INSURED: "aac004"}, lambda raw, _: {"1": "男", "2": "女"}[raw]),
-    Fault("sex_other_code", _SEX, lambda raw, _: "30005" if raw in ("1", "男") else "30006"),
-    Fault("sex_letter", _SEX, lambda raw, _: "M" if raw in ("1", "男") else "F"),
-    Fault("sex_unknown", _SEX, lambda *_: "7", "code_unknown"),
-    Fault("sex_conflict", {INSURED: "aac004"}, lambda raw, _: "2" if raw == "1" else "1", "field_conflict"),
-    Fault("name_dot", _NAME, _dot_gbk),
-    Fault("name_spaces", _NAME, lambda raw, _: f" {raw[0]}　{raw[1:]}"),
-    Fault("name_blank", _NAME, lambda *_: "", "field_missing"),
-    Fault("name_broken", _NAME, lambda raw, _: "?" * len(raw), "name_unreadable"),
-    Fault("community_unknown", {INSURED: "aab301"}, lambda *_: "370102999999", "division_code"),
-    Fault("phone_dashes", {INSURED: "aae005"}, lambda raw, _: f"{raw[:3]}-{raw[3:7]}-{raw[7:]}"),
-    Fault("phone_words", {ELDER: "联系电话"}, lambda *_: "见附表", "phone_unreadable"),
-    Fault("amount_dress", {ELDER: "高龄津贴金额"}, _amount_dress),
-    Fault("amount_words", {ELDER: "高龄津贴金额"}, lambda raw, _: "二百元" if raw else None, "money_unreadable"),
-    Fault("care_unknown", {ELDER: "护理等级"}, lambda *_: "9级", "code_unknown"),
+    # refused
+    Fault("id_scientific", _ID, lambda raw, *_: f"{int(raw[:17]) * 10:.14E}", Reason.ID_SCIENTIFIC_NOTATION),
+    Fault("id_rounded", _ID, _rounded, Reason.ID_PRECISION_LOSS),
+    Fault("id_check_digit", _ID, _wrong_check, Reason.ID_CHECK_DIGIT),
+    Fault("id_masked", _ID, lambda raw, *_: raw[:6] + "********" + raw[14:], Reason.ID_MASKED),
+    Fault("id_letter", _ID, lambda raw, *_: raw[:10] + "O" + raw[11:], Reason.ID_CHARACTER),
+    Fault("id_short", _ID, lambda raw, *_: raw[:16], Reason.ID_LENGTH),
+    Fault(
+        "birth_impossible",
+        _BIRTH,
+        lambda _, r, __: "1950/2/30" if r.dataset == ELDER else "19500230",
+        Reason.DATE_IMPOSSIBLE,
+    ),
+    Fault("birth_conflict", _BIRTH, _other_year, Reason.FIELD_CONFLICT),
+    Fault("sex_unknown", _SEX, lambda *_: "3", Reason.CODE_UNKNOWN),
+    Fault("sex_conflict", {INSURED: "aac004"}, lambda raw, *_: "2" if raw == "1" else "1", Reason.FIELD_CONFLICT),
+    Fault("name_blank", _NAME, lambda *_: "", Reason.FIELD_MISSING),
+    Fault("name_broken", _NAME, lambda raw, *_: "?" * len(raw), Reason.NAME_UNREADABLE),
+    Fault("community_unknown", {INSURED: "aab301"}, lambda *_: "370102999999", Reason.DIVISION_CODE),
+    Fault("phone_words", {ELDER: "联系电话"}, lambda *_: "见附表", Reason.PHONE_UNREADABLE),
+    Fault("amount_words", _AMOUNT, lambda raw, *_: "二百元" if raw else None, Reason.MONEY_UNREADABLE),
+    Fault("care_unknown", {ELDER: "护理等级"}, lambda *_: "9级", Reason.CODE_UNKNOWN),
 )
+BY_NAME = {fault.name: fault for fault in FAULTS}
+_BY_DATASET = {name: [f for f in FAULTS if name in f.columns] for name in (INSURED, PENSION, ELDER)}
 
 
-def maybe_broken(seed: int, record: Record) -> Record:
-    """The record, with a fault in about 3 of 100."""
-    rng = random.Random(f"{seed}/{record.dataset}/{record.key}")  # noqa: S311
-    if rng.random() >= SHARE:
+def maybe_broken(record: Record, dice: int) -> Record:
+    """The record, with a fault when the dice (a number below 2**32) falls among the lowest 3 of 100.
+
+    Faults that fit few records are given to more of those, so that a small city has them too.
+    """
+    if dice >= _LIMIT:
+        if dice < _DOT_LIMIT and "·" in record.fields.get("name", ""):
+            return broken_by(BY_NAME["name_dot"], record, random.Random(dice)) or record  # noqa: S311
         return record
-    fitting = [fault for fault in FAULTS if record.dataset in fault.columns]
+    rng = random.Random(dice)  # noqa: S311 - synthetic faults need repetition, not secrecy
+    fitting = list(_BY_DATASET[record.dataset])
+    if "benefit_kind" in record.fields and record.dataset == ELDER:
+        fitting += [BY_NAME[name] for name in ("amount_dress", "amount_words") for _ in range(6)]
+    if record.fields["id_number"].endswith("X"):
+        fitting += [BY_NAME["id_lowercase_x"]] * 6
     while fitting:
-        fault = fitting.pop(rng.randrange(len(fitting)))
-        column = fault.columns[record.dataset]
-        raw = fault.change(str(record.row[column]), record)
-        if raw is not None and raw != record.row[column]:
-            return _apply(record, fault, column, raw)
+        broken = broken_by(fitting.pop(rng.randrange(len(fitting))), record, rng)
+        if broken is not None:
+            return broken
     return record
 
 
-def _apply(record: Record, fault: Fault, column: str, raw: str) -> Record:
-    fields: dict[str, Any] = {} if fault.reason else dict(record.fields)
+def broken_by(fault: Fault, record: Record, rng: random.Random) -> Record | None:
+    """The record with this fault, or None where it does not fit."""
+    column = fault.columns[record.dataset]
+    old = record.row[column]
+    raw = fault.change(old, record, rng)
+    if raw is None or (raw == old and fault.copies == 1):
+        return None
+    fields: dict[str, Any] = {} if fault.reason else {**record.fields, **fault.becomes}
     if fault.loses:
         fields.pop(fault.loses, None)
-    return record._replace(row={**record.row, column: raw}, fields=fields, fault=fault.name, reason=fault.reason)
+    # a database holds NULL where a file has an empty column
+    value = None if raw == "" and record.dataset != ELDER else raw
+    return record._replace(
+        row={**record.row, column: value},
+        fields=fields,
+        fault=fault.name,
+        reason=fault.reason.value if fault.reason else None,
+        copies=fault.copies,
+    )

@@ -1,43 +1,72 @@
 """Synthetic residents: number i of seed s is always the same person, and no real one.
 
-ID numbers carry the prefixes 379901 to 379904, which no division ever had, and telephone numbers begin with 1000, a
-range that is not given to subscribers. Communities and streets are the real ones of 历下区, Jinan.
+ID numbers carry the prefixes 379901 to 379904, which no division ever had, and telephone numbers are eleven digits that
+begin with 100, where no subscriber has a number. Communities and streets are the real ones of 历下区, Jinan.
+
+All that is random about a resident comes from one hash of (seed, number), her ``dice``: there is no generator to keep,
+and any resident can be made alone.
 """
 
 from __future__ import annotations
 
 import csv
-import random
-from datetime import date, timedelta
+import re
+from bisect import bisect_right
+from datetime import date
 from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
+from itertools import accumulate
+from struct import Struct
 from typing import NamedTuple
 
-_FIRST_DAY, _DAYS = date(1931, 1, 1), 32_003  # to August 2018; a prime, so that every step reaches every day
-_SURNAMES = (
-    "王王王王李李李李张张张刘刘刘陈陈杨杨赵赵黄周周吴徐孙孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏"
-    "卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
+TODAY = date(2025, 1, 1)
+"""The day on which the city begins. Ages are those of this day; the departments' own times follow it."""
+
+_FIRST_YEAR = 1924
+_A_DAY = [1] * 11 + [2] * 10 + [5] * 10 + [7] * 10 + [9] * 10 + [8] * 10 + [9] * 10 + [6] * 20 + [5] * 9
+"""Places for births a day, for each year from 1924 to 2023: the shape of an urban district's age pyramid."""
+_MOST_A_DAY = max(_A_DAY)
+_NEW_YEARS = [date(_FIRST_YEAR + year, 1, 1).toordinal() for year in range(len(_A_DAY) + 1)]
+_YEAR_ENDS = list(accumulate((_NEW_YEARS[i + 1] - _NEW_YEARS[i]) * places for i, places in enumerate(_A_DAY)))
+_PLACES = _YEAR_ENDS[-1]
+_STEP = 1_000_003  # a prime that does not divide _PLACES: every place is reached, and neighbours are of different ages
+_PREFIXES = ("379901", "379902", "379903", "379904")
+_LONE, _WHOLE = 500, 1_000  # sequence numbers below 500 are given at first; a corrected number moves by 500
+
+_SURNAMES = "".join(
+    letters * weight
+    for letters, weight in (
+        ("王李张刘", 14), ("陈杨赵孙", 8), ("周吴徐马朱高胡郭", 4), ("林何罗宋郑韩于冯董吕曹", 3),
+        ("许崔孟尹邢毕卢蒋蔡贾丁魏薛叶阎杜戴夏钟汪田任姜范石谭廖邹陆郝孔白康毛邱秦江史侯邵龙万段雷钱汤", 1),
+    )
+)  # fmt: skip
+_COMPOUND = ("欧阳", "司马", "上官", "诸葛", "东方", "尉迟", "公孙", "皇甫", "令狐", "淳于")
+_GIVEN = (  # male and female, of those born before 1960, before 1985, and after
+    ("建国志文永福德兴海山仁义祥祯树林长庆玉振传明金保", "桂英秀兰玉珍芳淑华凤贞莲翠香云芝爱荣素梅"),
+    ("伟强磊军勇杰涛明超刚平辉鹏飞波斌凯健俊峰建东卫国", "芳娜敏静丽艳娟霞燕玲红梅英洁琳萍莉丹颖慧君倩"),
+    ("浩宇子轩梓涵博文泽铭睿哲一诺俊熙昊天嘉懿亦辰喆堃", "子涵梓萱欣怡诗雨佳琪思彤可馨语嫣一诺若曦玥晗雅婷昕"),
 )
-_COMPOUND = ("欧阳", "司马", "上官", "诸葛", "东方", "尉迟")
-_GIVEN = {
-    "male": "伟强磊军勇杰涛明超刚平辉鹏华飞鑫波斌宇浩凯健俊帆帅旭宁龙林阳建国志文永福德兴海山仁义",
-    "female": "芳娜敏静丽艳娟霞秀燕玲桂英梅红兰凤洁琳玉萍春秋雪月慧琴云莲真环翠雅芝香珍贞莉莹",
-}
-_MINORITY = {
-    "male": ("阿卜杜拉", "买买提", "艾力", "吐尔逊", "巴特尔", "扎西"),
-    "female": ("阿依古丽", "帕提古丽", "热依汗", "古丽娜尔", "其其格", "卓玛"),
-}
+_UNCOMMON = "䶮㛃𬭎𫖯"  # in GB 18030, not in GBK: given to the young only, whom no file in GBK ever names
+_UYGUR = (
+    ("阿卜杜拉", "买买提", "艾力", "吐尔逊", "阿卜杜热合曼", "库尔班", "玉素甫"),
+    ("阿依古丽", "帕提古丽", "热依汗", "古丽娜尔", "阿依努尔", "布合丽其木"),
+)
+_MONGOL = (("巴特尔", "苏和", "布和", "阿古拉"), ("其其格", "乌云", "萨仁", "娜仁花"))
+
 _WEIGHTS, _CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
+_DICE = Struct("<16I")
+_KEY = Struct("<qQ")
 
 
 class Person(NamedTuple):
-    """One resident as she is, before any department has written her down."""
+    """One resident as she is, before any department has written her down. Amounts are in 分 a month, 0 for none."""
 
     number: int
     id_number: str
     name: str
     sex: str
-    birth_on: date
+    birth_on: str
     ethnic_group: str
     phone: str
     community_code: str
@@ -48,6 +77,7 @@ class Person(NamedTuple):
     pension_fen: int
     scheme: str
     allowance_fen: int
+    age: int
 
 
 @cache
@@ -57,42 +87,112 @@ def communities() -> tuple[tuple[str, str], ...]:
     return tuple((row["code"], row["name"]) for row in csv.DictReader(text.splitlines()) if row["level"] == "community")
 
 
+@cache
+def _addresses() -> tuple[tuple[str, str], ...]:
+    """(code, how an address begins) of each community, one to four times: some have four times the residents of others."""
+    return tuple(
+        (code, re.sub("(社区)?(居民)*委员会$|社区$", "", name))
+        for code, name in communities()
+        for _ in range(1 + int(code[-2:]) % 4)
+    )
+
+
+def dice(seed: int, number: int) -> tuple[int, ...]:
+    """Sixteen numbers below 2**32 that belong to this resident."""
+    return _DICE.unpack(blake2b(_KEY.pack(seed, number), digest_size=64).digest())
+
+
 def full_number(first17: str) -> str:
     """Add the check character of GB 11643. Written here once more, so that the truth owes nothing to what it judges."""
     return first17 + _CHECK[sum(int(d) * w for d, w in zip(first17, _WEIGHTS, strict=True)) % 11]
 
 
-def person(seed: int, index: int) -> Person:
-    """Resident number ``index``. The ID number is unique by construction for up to 8 million."""
-    rng = random.Random((seed << 32) | index)  # noqa: S311 - synthetic people need repetition, not secrecy
-    sex = "male" if rng.random() < 0.487 else "female"
-    born = _FIRST_DAY + timedelta(days=(index * 7_919 + seed * 104_729) % _DAYS)
-    lap = index // _DAYS
-    sequence = (lap // 4) * 2 + (1 if sex == "male" else 2)
-    minority = rng.random() < 0.02
-    code, name = communities()[int(rng.random() ** 1.3 * len(communities()))]
-    over_60, over_80 = born < date(1966, 10, 1), born < date(1946, 10, 1)
+@cache
+def _weighed(digits: str, at: int) -> int:
+    return sum(int(digit) * weight for digit, weight in zip(digits, _WEIGHTS[at:], strict=False))
+
+
+@cache
+def _day(ordinal: int) -> tuple[str, str, int]:
+    """A day as ISO 8601 and as eight digits, and the age of who was born on it."""
+    day = date.fromordinal(ordinal)
+    age = TODAY.year - day.year - ((TODAY.month, TODAY.day) < (day.month, day.day))
+    return day.isoformat(), f"{day:%Y%m%d}", age
+
+
+def corrected(id_number: str) -> str:
+    """Another number of the same day and sex that nobody has: what a correction turns this one into, and back."""
+    return full_number(f"{id_number[:14]}{(int(id_number[14:17]) + _LONE) % _WHOLE:03d}")
+
+
+def number_of(seed: int, id_number: str) -> int:
+    """Whose ID number this is or was: the way back from a number of this city, corrected or not, to its resident."""
+    ordinal = date.fromisoformat(f"{id_number[6:10]}-{id_number[10:12]}-{id_number[12:14]}").toordinal()
+    year = int(id_number[6:10]) - _FIRST_YEAR
+    pair = (int(id_number[14:17]) % _LONE - 1) // 2
+    lap = pair // _MOST_A_DAY * len(_PREFIXES) + _PREFIXES.index(id_number[:6])
+    before = _YEAR_ENDS[year - 1] if year else 0
+    place = before + (ordinal - _NEW_YEARS[year]) * _A_DAY[year] + pair % _MOST_A_DAY
+    return lap * _PLACES + (place - seed * 104_729) * pow(_STEP, -1, _PLACES) % _PLACES
+
+
+def person(seed: int, number: int) -> Person:
+    """Resident ``number``. Her ID number is hers alone by construction: (day, prefix, sequence) is a place for one."""
+    return made_of(seed, number, dice(seed, number))
+
+
+def made_of(seed: int, number: int, d: tuple[int, ...]) -> Person:
+    """``person``, for who has thrown her dice already."""
+    male = d[0] % 1000 < 487
+    lap, at = divmod(number, _PLACES)
+    place = (at * _STEP + seed * 104_729) % _PLACES
+    year = bisect_right(_YEAR_ENDS, place)
+    since, order = divmod(place - (_YEAR_ENDS[year - 1] if year else 0), _A_DAY[year])
+    iso, digits, age = _day(_NEW_YEARS[year] + since)
+    prefix = _PREFIXES[lap % 4]
+    sequence = f"{(lap // 4 * _MOST_A_DAY + order) * 2 + (1 if male else 2):03d}"
+    check = _CHECK[(_weighed(prefix, 0) + _weighed(digits, 6) + _weighed(sequence, 14)) % 11]
+    ethnic = "01" if d[1] % 1000 >= 25 else _minority(d[1] // 1000 % 20)
+    addresses = _addresses()
+    code, begins = addresses[d[2] % len(addresses)]
+    home = d[3]
     return Person(
-        number=index,
-        id_number=full_number(f"37990{lap % 4 + 1}{born:%Y%m%d}{sequence:03d}"),
-        name=_name(rng, sex, minority=minority),
-        sex=sex,
-        birth_on=born,
-        ethnic_group=rng.choice(("02", "03", "05")) if minority else "01",
-        phone=f"1000{rng.randrange(10**7):07d}",
-        community_code=code,
-        address=f"{name}{rng.randrange(1, 60)}号楼{rng.randrange(1, 7)}单元{rng.randrange(101, 2603)}室",
-        alive=rng.random() > (0.01 if over_80 else 0.001),
-        living_alone=over_60 and rng.random() < 0.12,
-        care_level=rng.choices(("independent", "partial", "full"), (85, 11, 4))[0],
-        pension_fen=rng.randrange(18_000, 900_000) if over_60 and rng.random() < 0.9 else 0,
-        scheme=rng.choice(("110", "170")),
-        allowance_fen=20_000 if over_80 and rng.random() < 0.95 else 0,
+        number,
+        f"{prefix}{digits}{sequence}{check}",
+        _name(d[4], d[5], 0 if male else 1, _FIRST_YEAR + year, ethnic),
+        "male" if male else "female",
+        iso,
+        ethnic,
+        f"1000{d[6] % 10_000_000:07d}",
+        code,
+        f"{begins}{home % 59 + 1}号楼{home // 59 % 6 + 1}单元{home // 354 % 25 + 1}{home // 8850 % 4 + 1:02d}室",
+        d[7] % 1000 >= (12 if age >= 80 else 2),
+        age >= 60 and d[8] % 100 < 12,
+        "independent" if age < 60 or d[9] % 100 < 85 else "partial" if d[9] % 100 < 96 else "full",
+        18_000 + d[10] % 600_000 if age >= 60 and d[11] % 100 < 92 else 0,
+        "110" if d[10] % 600_000 > 150_000 else "170",
+        _allowance_fen(age) if d[12] % 100 < 95 else 0,
+        age,
     )
 
 
-def _name(rng: random.Random, sex: str, *, minority: bool) -> str:
-    if minority and rng.random() < 0.6:
-        return f"{rng.choice(_MINORITY[sex])}·{rng.choice(_MINORITY['male'])}"
-    surname = rng.choice(_COMPOUND) if rng.random() < 0.01 else rng.choice(_SURNAMES)
-    return surname + "".join(rng.choices(_GIVEN[sex], k=1 if rng.random() < 0.2 else 2))
+def _minority(dice: int) -> str:
+    return "03" if dice < 12 else "11" if dice < 15 else "05" if dice < 18 else "02"
+
+
+def _allowance_fen(age: int) -> int:
+    return 0 if age < 80 else 20_000 if age < 90 else 50_000 if age < 100 else 100_000
+
+
+def _name(first: int, second: int, sex: int, born: int, ethnic: str) -> str:
+    if ethnic == "05":
+        own, father = _UYGUR[sex], _UYGUR[0]
+        return f"{own[first % len(own)]}·{father[second % len(father)]}"
+    if ethnic == "02":
+        return _MONGOL[sex][first % 4]
+    surname = _SURNAMES[first % len(_SURNAMES)] if first >> 12 & 127 else _COMPOUND[first % len(_COMPOUND)]
+    given = _GIVEN[0 if born < 1960 else 1 if born < 1985 else 2][sex]
+    one, two = second % len(given), second // 32 % len(given)
+    if born >= 1985 and second >> 12 & 511 == 0:
+        return surname + given[one] + _UNCOMMON[two % 4]
+    return surname + given[one] if second >> 22 & 7 == 0 else surname + given[one] + given[two]

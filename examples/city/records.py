@@ -5,20 +5,29 @@ The meaning is written from the resident, never by parsing the row: it is the tr
 
 from __future__ import annotations
 
-import random
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from examples.city.people import Person, communities
+from examples.city.people import TODAY, Person, communities
 
 INSURED, PENSION, ELDER = "hrss.insured_person", "hrss.pension", "ageing.elder"
-START = datetime(2026, 9, 1, 8, 0, 0)  # noqa: DTZ001 - the departments write local time without a zone
+CHINA = timezone(timedelta(hours=8))
 CARE = {"independent": "自理", "partial": "半失能", "full": "失能"}
-_OLD_AGE, _ELDER_AGE = date(1966, 10, 1), date(2010, 10, 1)
+DUMPS_JOINED = 6
+"""The elders who are not in the first register come into it over so many months."""
+
+_START = datetime(TODAY.year, TODAY.month, TODAY.day, 8, tzinfo=CHINA)
+_TIME_FORM, _DAY_FORM = "%Y%m%d%H%M%S", "%Y-%m-%d"
+_AS_OF = {INSURED: "aae036", PENSION: "aae036", ELDER: "更新日期"}
+_FIRST_DAYS = 20  # the rows of the first build were dealt with on the twenty days before the city begins
 
 
 class Record(NamedTuple):
-    """``row``: source columns. ``fields``: canonical values that should come of it. ``fault``: what was done to it."""
+    """``row``: source columns. ``fields``: canonical values that should come of it, none when it must be refused.
+
+    ``fault``: what was done to it. ``reason``: why it must be refused (``contracts.reasons``). ``copies``: how often it
+    stands in a dump.
+    """
 
     dataset: str
     key: str
@@ -27,16 +36,51 @@ class Record(NamedTuple):
     fields: dict[str, Any]
     fault: str | None = None
     reason: str | None = None
+    copies: int = 1
+
+    @property
+    def outcome(self) -> str:
+        """``accepted`` or ``quarantined``."""
+        return "quarantined" if self.reason else "accepted"
+
+    @property
+    def system(self) -> str:
+        """The system that holds it."""
+        return self.dataset.partition(".")[0]
+
+    @property
+    def as_of(self) -> str:
+        """When the department last dealt with it, in UTC, ISO 8601."""
+        written = self.row[_AS_OF[self.dataset]]
+        return (
+            datetime.strptime(written, _DAY_FORM if self.dataset == ELDER else _TIME_FORM)
+            .replace(tzinfo=CHINA)
+            .astimezone(UTC)
+            .isoformat()
+        )
 
 
-def business_time(step: int) -> datetime:
-    """When a department dealt with something: a fixed calendar, never the clock of the machine."""
-    return START + timedelta(seconds=step)
+def business_time(seconds: int) -> datetime:
+    """When a department dealt with something: a fixed calendar from the city's first day, never the machine's clock."""
+    return _START + timedelta(seconds=seconds)
 
 
-def key_of(dataset: str, index: int) -> str:
-    """Keys do not follow the order of residents, as in reality."""
-    shuffled = (index * 7_368_787) % 9_999_991
+def earlier(written: str, *, days: int) -> str:
+    """A business time of 人社, some days before another."""
+    return f"{datetime.strptime(written, _TIME_FORM).replace(tzinfo=CHINA) - timedelta(days=days):%Y%m%d%H%M%S}"
+
+
+_FIRST_TIMES = [
+    f"{business_time(-86_400 * day + 11 * place):%Y%m%d%H%M%S}"
+    for day in range(1, _FIRST_DAYS + 1)
+    for place in range(2_600)
+]
+"""Times of working hours (08:00 to 15:56) on the days of the first build."""
+
+
+def key_of(dataset: str, number: int) -> str:
+    """Keys do not follow the order of residents, as in reality. One to one for up to ten million residents."""
+    shuffled = number // 9_999_991 * 9_999_991 + (number * 7_368_787) % 9_999_991
     if dataset == INSURED:
         return f"3701{shuffled:010d}"
     if dataset == PENSION:
@@ -44,97 +88,107 @@ def key_of(dataset: str, index: int) -> str:
     return f"LL370102{shuffled:08d}"
 
 
-def records_of(seed: int, who: Person) -> list[Record]:
-    """All that the departments hold about one resident."""
-    found = [insured(who)] if who.birth_on < _ELDER_AGE else []
+def records_of(who: Person, d: tuple[int, ...]) -> list[Record]:
+    """All that the departments hold about one resident at first, without faults. ``d``: her dice."""
+    if who.age < 16:
+        return []
+    found = [insured(who, d)]
     if who.pension_fen:
-        found.append(pension(who))
-    if who.birth_on < _OLD_AGE:
-        found.append(elder(seed, who))
+        found.append(pension(who, d))
+    if who.age >= 60 and joins(d) == 0:
+        found.append(elder(who, d))
     return found
 
 
-def insured(who: Person) -> Record:
+def joins(d: tuple[int, ...]) -> int:
+    """In which dump an elder first stands: 0 for 95 of 100, then one of the next six."""
+    return 0 if d[12] // 100 % 100 < 95 else 1 + d[12] // 10_000 % DUMPS_JOINED
+
+
+def insured(who: Person, d: tuple[int, ...]) -> Record:
     """人社 ac01: an insured person."""
-    dealt = business_time(who.number % 864_000)
+    key = key_of(INSURED, who.number)
     row = {
-        "aac001": key_of(INSURED, who.number),
+        "aac001": key,
         "aac002": who.id_number,
         "aac003": who.name,
         "aac004": "1" if who.sex == "male" else "2",
         "aac005": who.ethnic_group,
-        "aac006": f"{who.birth_on:%Y%m%d}",
+        "aac006": who.id_number[6:14],
         "aae005": who.phone,
         "aab301": who.community_code,
         "aac060": "1" if who.alive else "0",
-        "aae036": f"{dealt:%Y%m%d%H%M%S}",
+        "aae036": _FIRST_TIMES[d[13] % len(_FIRST_TIMES)],
     }
     fields = {
         "id_number": who.id_number,
         "name": who.name,
         "sex": who.sex,
-        "birth_on": who.birth_on.isoformat(),
+        "birth_on": who.birth_on,
         "ethnic_group": who.ethnic_group,
         "phone": who.phone,
         "community_code": who.community_code,
         "alive": who.alive,
     }
-    return Record(INSURED, row["aac001"], who.number, row, fields)
+    return Record(INSURED, key, who.number, row, fields)
 
 
-def pension(who: Person) -> Record:
-    """人社 ac60: a pension."""
-    start = f"{who.birth_on.year + 60}{who.birth_on.month:02d}"
+def pension(who: Person, d: tuple[int, ...]) -> Record:
+    """人社 ac60: a pension. That of a resident who has died was stopped in the month before the city begins."""
+    key, year, month = key_of(PENSION, who.number), int(who.birth_on[:4]) + 60, who.birth_on[5:7]
     row: dict[str, Any] = {
-        "aaz257": key_of(PENSION, who.number),
+        "aaz257": key,
         "aac001": key_of(INSURED, who.number),
         "aac002": who.id_number,
         "aae140": who.scheme,
-        "aae041": start,
-        "aae042": None,
+        "aae041": f"{year}{month}",
+        "aae042": None if who.alive else "202412",
         "aae019": who.pension_fen,
         "aae116": "1" if who.alive else "3",
-        "aae036": f"{business_time(who.number % 864_000):%Y%m%d%H%M%S}",
+        "aae036": _FIRST_TIMES[d[14] % len(_FIRST_TIMES)],
     }
     fields = {
         "id_number": who.id_number,
         "benefit_kind": "pension",
         "benefit_scheme": who.scheme,
         "benefit_amount_fen": who.pension_fen,
-        "benefit_from": f"{start[:4]}-{start[4:]}",
+        "benefit_from": f"{year}-{month}",
         "benefit_state": "paying" if who.alive else "stopped",
     }
-    return Record(PENSION, row["aaz257"], who.number, row, fields)
+    if not who.alive:
+        fields["benefit_until"] = "2024-12"
+    return Record(PENSION, key, who.number, row, fields)
 
 
-def elder(seed: int, who: Person) -> Record:
-    """老龄: a row of the elders' register. One in fifty has moved, or changed her number, without 人社 knowing."""
-    rng = random.Random((seed << 33) ^ who.number)  # noqa: S311
-    phone = f"1000{rng.randrange(10**7):07d}" if rng.random() < 0.02 else who.phone
-    code = rng.choice(communities())[0] if rng.random() < 0.02 else who.community_code
+def elder(who: Person, d: tuple[int, ...], dump: int = 0) -> Record:
+    """老龄: a row of the elders' register. One in fifty has moved, another has a new number, one in a hundred is written
+    with another character in her name, without 人社 knowing."""
+    phone = f"1001{d[15] % 10_000_000:07d}" if d[14] >> 16 & 127 < 3 else who.phone
+    code = communities()[d[15] % len(communities())][0] if d[13] >> 16 & 127 < 3 else who.community_code
+    name = who.name[:-1] + "荣" if d[13] >> 24 & 127 == 0 and "·" not in who.name else who.name
+    key, year, month = key_of(ELDER, who.number), int(who.birth_on[:4]) + 80, who.birth_on[5:7]
     has = who.allowance_fen > 0
-    start = f"{who.birth_on.year + 80}{who.birth_on.month:02d}"
     row = {
-        "档案编号": key_of(ELDER, who.number),
+        "档案编号": key,
         "身份证号": who.id_number,
-        "姓名": who.name,
+        "姓名": name,
         "性别": "男" if who.sex == "male" else "女",
-        "出生日期": f"{who.birth_on.year}/{who.birth_on.month}/{who.birth_on.day}",
+        "出生日期": f"{who.birth_on[:4]}/{int(month)}/{int(who.birth_on[8:])}",
         "社区代码": code,
         "居住地址": who.address,
         "联系电话": phone,
         "独居": "是" if who.living_alone else "否",
         "护理等级": CARE[who.care_level],
-        "高龄津贴金额": f"{who.allowance_fen / 100:.2f}" if has else "",
-        "津贴起始月": start if has else "",
+        "高龄津贴金额": f"{who.allowance_fen // 100}.00" if has else "",
+        "津贴起始月": f"{year}{month}" if has else "",
         "津贴状态": ("发放" if who.alive else "停发") if has else "",
-        "更新日期": f"{business_time(who.number % 864_000):%Y-%m-%d}",
+        "更新日期": dumped_on(dump, d[15] % 28),
     }
     fields: dict[str, Any] = {
         "id_number": who.id_number,
-        "name": who.name,
+        "name": name,
         "sex": who.sex,
-        "birth_on": who.birth_on.isoformat(),
+        "birth_on": who.birth_on,
         "phone": phone,
         "community_code": code,
         "address": who.address,
@@ -142,10 +196,14 @@ def elder(seed: int, who: Person) -> Record:
         "care_level": who.care_level,
     }
     if has:
-        fields |= {
-            "benefit_kind": "old_age_allowance",
-            "benefit_amount_fen": who.allowance_fen,
-            "benefit_from": f"{start[:4]}-{start[4:]}",
-            "benefit_state": "paying" if who.alive else "stopped",
-        }
-    return Record(ELDER, row["档案编号"], who.number, row, fields)
+        fields["benefit_kind"] = "old_age_allowance"
+        fields["benefit_amount_fen"] = who.allowance_fen
+        fields["benefit_from"] = f"{year}-{month}"
+        fields["benefit_state"] = "paying" if who.alive else "stopped"
+    return Record(ELDER, key, who.number, row, fields)
+
+
+def dumped_on(dump: int, day: int) -> str:
+    """A day of the month before dump ``dump``, as 老龄 writes it."""
+    month = dump - 1
+    return f"{TODAY.year + month // 12}-{month % 12 + 1:02d}-{day + 1:02d}"

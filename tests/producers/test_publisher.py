@@ -9,12 +9,12 @@ from collections import defaultdict
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.partitioner import murmur2 as reference
+from services import BrokerProcess, broker_process
 
 from contracts.errors import BrokerUnreachable, PublishFailed, TopicWrong
 from producers._kafka import murmur2
 from producers.publisher import Publisher, Record
 from producers.topics import TopicSpec, ensure_topics
-from services import BrokerProcess, broker_process
 
 
 def read(bootstrap: str, topic: str) -> dict[int, list]:
@@ -91,9 +91,9 @@ def test_a_lost_request_kills_the_publisher_and_nothing_later_is_sent(broker, to
             go()
 
     publisher = Publisher(broker.bootstrap, "test", deliver_s=1.0, send=lose_the_third, in_flight=1)
+    for number in range(6):
+        publisher.publish(topic, [Record(b"k", b"%d" % number, (), 0)])
     with pytest.raises(PublishFailed) as caught:
-        for number in range(6):
-            publisher.publish(topic, [Record(b"k", b"%d" % number, (), 0)])
         publisher.flush()
     assert "not acknowledged" in caught.value.finding
     assert publisher.acked == 2
@@ -122,10 +122,14 @@ def test_a_broker_that_is_killed_and_comes_back_gets_everything_once(tmp_path):
 def test_a_broker_that_stays_away_is_unreachable_or_fails_the_publish(tmp_path):
     with broker_process(tmp_path / "data") as own:
         ensure_topics(own.bootstrap, [TopicSpec("t", 2)])
-        publisher = Publisher(own.bootstrap, "test", deliver_s=1.0)
+        unaware, publisher = (Publisher(own.bootstrap, "test", deliver_s=1.0) for _ in range(2))
+        publisher.partitions("t")
         own.kill()
+        with pytest.raises(BrokerUnreachable):
+            unaware.publish("t", records(10))
+        unaware.close()
+        publisher.publish("t", records(10))
         with pytest.raises(PublishFailed):
-            publisher.publish("t", records(10))
             publisher.flush()
         publisher.close()
         with pytest.raises(BrokerUnreachable):

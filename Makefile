@@ -1,0 +1,52 @@
+# make help lists what there is. Python 3.11 or newer is all that a machine needs.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench schemas lock clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## .venv with everything, and .venv/bin/onewindow
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)  ## the sample city, live in this terminal; Ctrl-C ends it
+	@$(BIN)/onewindow demo
+
+test: $(READY) check  ## all checks and tests
+	$(BIN)/pytest -q -n $(WORKERS) -m "not faults"
+	$(BIN)/pytest -q -m faults
+
+check: $(READY)  ## format, lint, types, import rules, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## how fast this machine does each part
+	@$(BIN)/onewindow bench
+
+schemas: $(READY)  ## write docs/schemas anew from the contracts
+	$(BIN)/python -m contracts.schemas docs/schemas
+
+lock: $(READY)  ## pin the dependencies anew
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
+	  --allow-unsafe -o requirements.txt pyproject.toml
+
+clean:  ## remove what was made
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-city

@@ -1,0 +1,162 @@
+"""What differs between databases: connections that can't do harm, the source's clock, row estimates, error messages.
+
+Values that stand for points in time are read as the text that the database writes, so that they can be given back to it
+unchanged; ``iso`` makes ISO 8601 of them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from contracts.errors import (
+    ColumnMissing,
+    OneWindowError,
+    PrivilegeMissing,
+    SourceRefused,
+    SourceUnreachable,
+    TableMissing,
+)
+
+_POSTGRES_SETUP = (
+    "SET default_transaction_read_only = on",
+    "SET TimeZone = 'UTC'",
+    "SET DateStyle = 'ISO'",
+    "SET IntervalStyle = 'iso_8601'",
+    "SET statement_timeout = '300s'",
+    "SET lock_timeout = '5s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+)
+_TEMPORAL = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
+# The server answered, but only for the moment not: it starts, stops, recovers, or has no connection left. libpq gives no
+# SQLSTATE for a refused connection, and the server may speak Chinese.
+_FOR_NOW = re.compile(
+    r"starting up|shutting down|recovery|too many|remaining connection slots|正在启动|正在关闭|恢复|太多|保留的连接",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(r"FATAL|致命错误|file is not a database|Access denied|Unknown database", re.IGNORECASE)
+
+
+def engine(url: URL, *, connections: int) -> Engine:
+    """An engine whose connections only read, commit nothing and wait for nobody long."""
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "isolation_level": "AUTOCOMMIT"}
+    if url.get_backend_name() == "sqlite":
+        made = sa.create_engine(url, **options)
+        event.listen(made, "connect", _prepare_sqlite)
+        return made
+    options |= {"pool_size": connections, "max_overflow": 1, "pool_recycle": 600, "pool_timeout": 30}
+    if url.get_backend_name() == "postgresql":
+        options["connect_args"] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "onewindow"}
+    made = sa.create_engine(url, **options)
+    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
+        event.listen(made, "connect", _prepare_postgres)
+    return made
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not stop the page
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    from psycopg.types.string import TextLoader
+
+    for name in _TEMPORAL:
+        connection.adapters.register_loader(name, TextLoader)  # also infinity and years that Python lacks
+    autocommit, connection.autocommit = connection.autocommit, True
+    for statement in _POSTGRES_SETUP:
+        connection.execute(statement)
+    connection.autocommit = autocommit
+
+
+def raw_temporal(dialect: str, column: sa.Column[Any]) -> bool:
+    """Whether the column's type must be set aside for its values to come as the text that is stored (SQLite)."""
+    return dialect == "sqlite" and isinstance(column.type, (sa.DateTime, sa.Date, sa.Time))
+
+
+def clock_query(dialect: str, kind: str) -> sa.Select[Any]:
+    """A query for the source's clock, in the form of a cursor of this kind."""
+    if dialect == "postgresql":
+        zone = sa.select(sa.text("reset_val")).select_from(sa.text("pg_settings")).where(sa.text("name = 'TimeZone'"))
+        now: Any = sa.func.clock_timestamp()
+        return sa.select(now if kind == "instant" else sa.func.timezone(zone.scalar_subquery(), now))
+    if dialect == "sqlite":
+        return sa.select(sa.func.strftime("%Y-%m-%d %H:%M:%f", "now", "localtime"))
+    return sa.select(sa.cast(sa.func.current_timestamp(), sa.String(40)))
+
+
+def estimated_rows(connection: sa.Connection, table: sa.Table) -> int:
+    """How many rows a table has: the planner's estimate where there is one, else a count."""
+    if connection.dialect.name == "postgresql":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        estimate = connection.scalar(
+            sa.text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:name)"), {"name": name}
+        )
+        if estimate is not None and estimate > 0:
+            return int(estimate)
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
+
+
+def moment(text: Any) -> datetime | None:
+    """The point in time that a database's text stands for, aware in UTC or naive; None for infinity and the like."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at
+
+
+_STAMP = re.compile(r"(\d{4,}-\d\d-\d\d) (\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:([+-]\d\d)(:?\d\d)?)?")
+
+
+def iso(text: Any) -> Any:
+    """A database's text for a date and time as ISO 8601; anything else unchanged."""
+    if not isinstance(text, str) or (found := _STAMP.fullmatch(text)) is None:
+        return text
+    day, clock, hours, minutes = found.groups()
+    return f"{day}T{clock}" + (f"{hours}:{(minutes or '00').lstrip(':')}" if hours else "")
+
+
+def known_error(error: SQLAlchemyError, *, system: str, table: str, user: str | None) -> OneWindowError:
+    """The error of ours that a database error amounts to; the message shows no value and no secret."""
+    cause = getattr(error, "orig", None) if isinstance(error, DBAPIError) else None
+    state = getattr(cause, "sqlstate", None) or ""
+    text = _first_line(cause or error)
+    if state == "42501" or "permission denied" in text:
+        schema = table.rpartition(".")[0]
+        usage = f"GRANT USAGE ON SCHEMA {schema} TO {user}; " if schema else ""
+        return PrivilegeMissing(
+            f"{system}: the login {user} may not read {table} ({text})",
+            fix=f"let the department's DBA run: {usage}GRANT SELECT ON {table} TO {user};",
+        )
+    if state == "42P01" or "no such table" in text:
+        return TableMissing(
+            f"{system}: there is no table {table}, or the login {user} can't see it",
+            fix="onewindow source discover lists what is there; correct table and schema_name",
+        )
+    if state == "42703" or "no such column" in text:
+        return ColumnMissing(
+            f"{system}: a column of {table} is gone ({text})",
+            fix="onewindow source discover lists the columns; correct key, cursor and map",
+        )
+    if state[:2] in ("28", "3D") or (not _FOR_NOW.search(text) and _REFUSED.search(text)):
+        return SourceRefused(
+            f"{system}: the database refuses the login {user} ({text})",
+            fix="correct user and database in connector.url, and the password in connector.password_file",
+        )
+    return SourceUnreachable(
+        f"{system}: the database does not answer ({text})",
+        fix="check that it runs and that host and port in connector.url are right; it is tried again meanwhile",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return re.sub(r"password=\S+", "password=***", text.splitlines()[0])[:300]

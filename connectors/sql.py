@@ -1,0 +1,494 @@
+"""Reads tables of a department's database by looking again and again for rows with a later cursor value.
+
+A look never holds anything in the source: each page is one short read-only statement in (cursor, key) order, and begins
+after the last row of the page before.
+
+A transaction takes its cursor value (``updated_at = now()``) when it writes, but shows only when it commits, when rows with
+a higher cursor may long have been read. So a look begins at ``low``, ``overlap_s`` before the moment up to which all is
+known, and leaves out what was given before, recognised by cursor, key and content. ``low`` moves only when a look has come
+to its end, and only to ``overlap_s`` before the source's clock at the look's *beginning*: whatever commits after that took
+its cursor value later than ``low``, if it took at most ``overlap_s`` to commit. (The highest cursor seen would not do: it
+rises while the look goes on.) When re-reading costs the source more than ``RESWEEP_ROWS_S``, looks in between read only
+beyond the highest row.
+
+Cursors that are no points in time have no overlap: there, a transaction that commits late is missed (``check`` warns).
+
+Position: ``phase`` (snapshot | live), ``cursor`` and ``key`` of the highest row, ``low``, ``serial`` (counts pages); in a
+snapshot also ``top`` (where it ends), ``done``, ``total``. Points in time are kept as the text that the source writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
+
+from connectors._dialects import clock_query, engine, estimated_rows, iso, known_error, moment, raw_temporal
+from connectors.base import Dataset, Finding, Page, Position, Upsert
+from connectors.values import declared_columns, joined_key, json_value
+from contracts.errors import ColumnMissing, OneWindowError, SettingInvalid, TableMissing
+from contracts.sources import Source
+
+WINDOW_ROWS = 200_000  # rows of the overlap that are remembered (60 bytes each); past that, some are given once more
+RESWEEP_ROWS_S = 5_000  # rows a second that re-reading the overlap may cost the source
+FEW_ROWS = 1_000  # an overlap of so few rows is re-read at every look
+LAG = timedelta(minutes=5)  # how far the clock of whoever writes a timestamptz cursor may lag behind the database's
+REFLECT_S = 60.0  # how soon a new column is seen
+
+Kind = Literal["instant", "naive", "date", "number", "text"]
+
+
+@dataclass(slots=True)
+class _Table:
+    """A declared table as it is in the source."""
+
+    table: sa.Table
+    cursor: sa.Column[Any]
+    keys: list[sa.Column[Any]]
+    kind: Kind
+    temporal: frozenset[str]
+    looked_at: float
+
+    @property
+    def timed(self) -> bool:
+        return self.kind in ("instant", "naive", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    cursor: Any
+    key: list[Any]
+    record: dict[str, Any]
+    digest: bytes
+
+    @property
+    def mark(self) -> int:
+        return int.from_bytes(self.digest, "big")
+
+
+class _Recent:
+    """A set that forgets its oldest members past ``limit``: two generations."""
+
+    def __init__(self, limit: int) -> None:
+        self._half, self._new, self._old = limit // 2, set[int](), set[int]()
+
+    def __contains__(self, mark: int) -> bool:
+        return mark in self._new or mark in self._old
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def add(self, mark: int) -> None:
+        self._new.add(mark)
+        if len(self._new) > self._half:
+            self._new, self._old = set(), self._new
+
+
+def _window() -> _Recent:
+    return _Recent(WINDOW_ROWS)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered between looks: rows given from ``low`` on, and the serial of the last page given."""
+
+    seen: _Recent = field(default_factory=_window)
+    serial: int | None = None
+    sweep_after: float = 0.0
+
+
+class SqlConnector:
+    """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg) and SQLite.
+
+    ``password`` stays beside the URL and shows in no message. One thread at a time may pull a dataset; different datasets
+    may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
+    """
+
+    def __init__(
+        self, source: Source, password: str | None = None, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source, self._monotonic, self._page_rows = source, monotonic, source.connector.page_rows
+        if source.connector.capture != "poll":
+            raise SettingInvalid(
+                f"{source.system}: capture {source.connector.capture!r} is not available for kind sql",
+                fix="set connector.capture: poll",
+            )
+        try:
+            url = sa.make_url(source.connector.url or "")
+            self._url = url.set(password=password) if password is not None else url
+            self._engine = engine(self._url, connections=max(1, len(source.datasets)))
+        except (ArgumentError, ImportError) as error:
+            raise SettingInvalid(
+                f"{source.system}: connector.url is not the URL of a database that can be reached from here"
+                f" ({type(error).__name__})",
+                fix="write it as postgresql+psycopg://USER@HOST/DATABASE",
+            ) from error
+        self._tables: dict[str, _Table] = {}
+        self._memory = {name: _Memory() for name in source.datasets}
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._engine.dispose()
+
+    # reading ---------------------------------------------------------------------------------------------------------
+
+    def pull(self, dataset: str, after: Position | None) -> Iterator[Page]:
+        """First a snapshot, up to where the table stood when it began; then, in each pull, what has changed.
+
+        Holds one page, and the hashes of the rows in the overlap. Raises TableMissing, ColumnMissing, PrivilegeMissing,
+        SourceRefused and SourceUnreachable.
+        """
+        memory = self._memory[dataset]
+        serial = after["serial"] if after else None
+        if serial != memory.serial:  # not where the last page ended: what was given since may be lost, so forget it
+            self._memory[dataset] = memory = _Memory(serial=serial)
+        try:
+            table = self._table(dataset)
+            if after is None or after["phase"] == "snapshot":
+                yield from self._snapshot(table, memory, after)
+            else:
+                yield from self._live(table, memory, after)
+        except SQLAlchemyError as error:
+            self._tables.pop(dataset, None)
+            raise self._known(dataset, error) from error
+
+    def _snapshot(self, table: _Table, memory: _Memory, after: Position | None) -> Iterator[Page]:
+        at = dict(after) if after is not None else self._beginning(table)
+        low = moment(at["low"]) if at["low"] is not None else None
+        last = at["top"] is None
+        while True:
+            rows = [] if last else self._page(table, at["cursor"], at["key"], top=at["top"])
+            last = len(rows) < self._page_rows
+            done = at["done"] + len(rows)
+            at |= {"serial": at["serial"] + 1, "done": done, "total": done if last else max(at["total"], done)}
+            if rows:
+                at |= {"cursor": rows[-1].cursor, "key": rows[-1].key}
+            if last:
+                at |= {"phase": "live"}
+            for row in rows:
+                if low is not None and _not_before(row.cursor, low):
+                    memory.seen.add(row.mark)
+            memory.serial = at["serial"]
+            position = {name: at[name] for name in ("phase", "cursor", "key", "low", "serial")} if last else dict(at)
+            yield Page(
+                [self._upsert(table, row) for row in rows], position, snapshot=True, done=done, total=at["total"]
+            )
+            if last:
+                return
+
+    def _beginning(self, table: _Table) -> dict[str, Any]:
+        clock = self._clock(table)
+        with self._engine.connect() as connection:
+            top = connection.scalar(sa.select(sa.func.max(table.cursor)))
+            total = estimated_rows(connection, table.table)
+        low = self._low(table, top, clock)
+        return {
+            "phase": "snapshot", "cursor": None, "key": None, "low": low, "serial": 0,
+            "top": _storable(top), "done": 0, "total": total,
+        }  # fmt: skip
+
+    def _live(self, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
+        at, clock, began = dict(after), self._clock(table), self._monotonic()
+        sweep = table.timed and (began >= memory.sweep_after or _later(at["cursor"], clock))
+        cursor, key = (at["low"], None) if sweep else (at["cursor"], at["key"])
+        swept, count, changed = _window(), 0, False
+        while True:
+            rows = self._page(table, cursor, key)
+            last = len(rows) < self._page_rows
+            count += len(rows)
+            fresh = [row for row in rows if row.mark not in memory.seen] if table.timed else rows
+            if rows:
+                cursor, key = rows[-1].cursor, rows[-1].key
+            if key is not None and (last or not sweep):  # a sweep ends at the highest row; until then that is not known
+                at |= {"cursor": cursor, "key": key}
+            if table.timed:
+                for row in fresh:
+                    memory.seen.add(row.mark)
+            if sweep:
+                for row in rows:
+                    swept.add(row.mark)
+            if last and sweep:
+                at["low"] = self._low(table, at["cursor"], clock)
+                memory.seen, memory.sweep_after = swept, began + (count / RESWEEP_ROWS_S if count > FEW_ROWS else 0.0)
+                changed = changed or (count > RESWEEP_ROWS_S and at["low"] != after["low"])
+            if fresh or (last and changed):
+                changed = True
+                at["serial"] += 1
+                memory.serial = at["serial"]
+                yield Page([self._upsert(table, row, committed=True) for row in fresh], dict(at))
+            if last:
+                return
+
+    def _page(self, table: _Table, cursor: Any, key: Sequence[Any] | None, *, top: Any = None) -> list[_Row]:
+        """Up to a page of rows after (cursor, key), or from the cursor on where key is None."""
+        query = sa.select(table.table).order_by(table.cursor, *table.keys).limit(self._page_rows)
+        if cursor is not None:
+            query = query.where(self._after(table, cursor, key) if key is not None else
+                                table.cursor >= self._bound(table.cursor, cursor))  # fmt: skip
+        if top is not None:
+            query = query.where(table.cursor <= self._bound(table.cursor, top))
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+        names = [column.name for column in table.table.columns]
+        cursor_at = names.index(table.cursor.name)
+        keys_at = [names.index(column.name) for column in table.keys]
+        rows = []
+        for values in found:
+            raw = values[cursor_at]
+            digest = blake2b(repr((raw, tuple(values))).encode("utf-8", "replace"), digest_size=8).digest()
+            record = {
+                name: iso(value) if name in table.temporal else json_value(value)
+                for name, value in zip(names, values, strict=True)
+            }
+            rows.append(_Row(_storable(raw), [_storable(values[index]) for index in keys_at], record, digest))
+        return rows
+
+    def _after(self, table: _Table, cursor: Any, key: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """(cursor, key) > the given one: as a row comparison where the database uses its index for it, else spelled out."""
+        columns = [table.cursor, *table.keys]
+        values = [self._bound(column, value) for column, value in zip(columns, [cursor, *key], strict=True)]
+        if self._engine.dialect.name in ("postgresql", "sqlite"):
+            return sa.tuple_(*columns) > sa.tuple_(*values)
+        return spelled_out(columns, values)
+
+    def _bound(self, column: sa.Column[Any], value: Any) -> sa.ColumnElement[Any]:
+        """A stored value for comparison with its column: given as text, and made the column's type by the database."""
+        if self._engine.dialect.name == "sqlite" or isinstance(column.type, sa.types.NullType):
+            return sa.literal(value)
+        if isinstance(value, str):
+            return sa.cast(sa.literal(value, sa.Text), column.type)
+        return sa.literal(value, column.type)
+
+    def _upsert(self, table: _Table, row: _Row, *, committed: bool = False) -> Upsert:
+        when = moment(row.cursor) if committed and table.kind == "instant" else None
+        return Upsert(
+            key=joined_key(row.key),
+            record=row.record,
+            at=f"{row.cursor}~{row.digest.hex()}",  # a cursor as coarse as a day may stay while the content changes
+            committed_at=when.isoformat().replace("+00:00", "Z") if when else None,
+            place=None,
+        )
+
+    def _low(self, table: _Table, highest: Any, clock: str | None) -> str | None:
+        """From where the next look must read, given the highest cursor seen and the clock at this look's beginning."""
+        if not table.timed or highest is None or clock is None:
+            return None
+        now, overlap = moment(clock), timedelta(seconds=self._source.connector.overlap_s)
+        if now is None:
+            return None
+        known = _comparable(moment(highest), now) or now
+        low = min(known, now) - overlap
+        if table.kind == "instant":  # naive ones may be of another time zone, where this would leave out hours
+            low = max(low, now - overlap - LAG)
+        if table.kind == "date":
+            return low.date().isoformat()
+        text = low.isoformat(sep=" ", timespec="microseconds")
+        return text[:19] if self._engine.dialect.name == "sqlite" else text  # there, texts are compared
+
+    def _clock(self, table: _Table) -> str | None:
+        if not table.timed:
+            return None
+        with self._engine.connect() as connection:
+            return str(connection.scalar(clock_query(self._engine.dialect.name, table.kind)))
+
+    # the table -------------------------------------------------------------------------------------------------------
+
+    def _table(self, dataset: str) -> _Table:
+        """The declared table, looked up again once a minute. Raises TableMissing, ColumnMissing, SettingInvalid."""
+        known = self._tables.get(dataset)
+        if known is None or self._monotonic() - known.looked_at > REFLECT_S:
+            known = self._tables[dataset] = self._reflected(dataset)
+        return known
+
+    def _reflected(self, dataset: str) -> _Table:
+        declared = self._source.datasets[dataset]
+        if declared.table is None or declared.cursor is None:
+            missing = "table" if declared.table is None else "cursor"
+            raise SettingInvalid(
+                f"{self._source.system}.{dataset}: {missing} is missing, and kind sql needs it",
+                fix=f"add datasets.{dataset}.{missing}; onewindow source discover lists what is there",
+            )
+        try:
+            table = sa.Table(declared.table, sa.MetaData(), schema=declared.schema_name, autoload_with=self._engine,
+                             resolve_fks=False)  # fmt: skip
+        except NoSuchTableError as error:
+            raise TableMissing(
+                f"{self._source.system}: there is no table {self._name(dataset)}, or the login {self._url.username}"
+                " can't see it",
+                fix="onewindow source discover lists what is there; correct table and schema_name",
+            ) from error
+        for name in [declared.cursor, *declared_columns(declared)]:
+            if name not in table.c:
+                raise ColumnMissing(
+                    f"{self._source.system}: {self._name(dataset)} has no column {name}; it has {', '.join(table.c.keys())}",
+                    fix=f"correct datasets.{dataset}, or let the department add the column",
+                )
+        cursor, kind = table.c[declared.cursor], _kind(table.c[declared.cursor])
+        self._no_null(dataset, table, cursor)
+        temporal = frozenset(
+            c.name for c in table.c if isinstance(c.type, (sa.DateTime, sa.Date, sa.Time, sa.Interval))
+        )
+        for column in table.c:
+            if raw_temporal(self._engine.dialect.name, column):
+                column.type = sa.String()
+        return _Table(table, cursor, [table.c[name] for name in declared.key], kind, temporal, self._monotonic())
+
+    def _no_null(self, dataset: str, table: sa.Table, cursor: sa.Column[Any]) -> None:
+        """A row without a cursor value would never be read. A view can't say that it has none, so it is asked."""
+        if not cursor.nullable:
+            return
+        views = sa.inspect(self._engine).get_view_names(schema=table.schema)
+        if table.name in views:
+            with self._engine.connect() as connection:
+                if (
+                    connection.execute(
+                        sa.select(sa.literal(1)).select_from(table).where(cursor.is_(None)).limit(1)
+                    ).first()
+                    is None
+                ):
+                    return
+        raise ColumnMissing(
+            f"{self._source.system}: the cursor column {cursor.name} of {self._name(dataset)} may be empty; a row without"
+            " a cursor value would never be read",
+            fix=f"set datasets.{dataset}.cursor to a column that is NOT NULL and set at every change",
+        )
+
+    def _name(self, dataset: str) -> str:
+        declared = self._source.datasets[dataset]
+        return f"{declared.schema_name}.{declared.table}" if declared.schema_name else str(declared.table)
+
+    def _known(self, dataset: str | None, error: SQLAlchemyError) -> OneWindowError:
+        table = self._name(dataset) if dataset else ""
+        return known_error(error, system=self._source.system, table=table, user=self._url.username)
+
+    # looking around --------------------------------------------------------------------------------------------------
+
+    def check(self) -> Iterable[Finding]:
+        """Reach the database, then for each dataset: table, columns, privilege, and what makes its cursor trustworthy."""
+        subject = self._source.system
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(sa.select(sa.literal(1)))
+        except SQLAlchemyError as error:
+            known = self._known(None, error)
+            yield Finding("fail", subject, str(known), known)
+            return
+        yield Finding("ok", subject, f"{self._url.render_as_string(hide_password=True)} answers")
+        for dataset in self._source.datasets:
+            yield from self._check(dataset)
+
+    def _check(self, dataset: str) -> Iterator[Finding]:
+        subject = f"{self._source.system}.{dataset}"
+        try:
+            table = self._reflected(dataset)
+            yield Finding("ok", subject, f"{self._name(dataset)} has the declared columns")
+            rows = self._page(table, None, None)
+            yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; the table is empty"))
+            inspector = sa.inspect(self._engine)
+            indexes = inspector.get_indexes(table.table.name, schema=table.table.schema)
+            primary = inspector.get_pk_constraint(table.table.name, schema=table.table.schema)["constrained_columns"]
+            highest, clock = self._highest(table), self._clock(table)
+        except SQLAlchemyError as error:
+            known = self._known(dataset, error)
+            yield Finding("fail", subject, str(known), known)
+            return
+        except OneWindowError as error:
+            yield Finding("fail", subject, str(error), error)
+            return
+        if not any(index["column_names"][:1] == [table.cursor.name] for index in indexes):
+            yield Finding(
+                "warn", subject,
+                f"no index begins with {table.cursor.name}: each look reads the whole table;"
+                f" ask for CREATE INDEX ON {self._name(dataset)} ({', '.join([table.cursor.name, *[c.name for c in table.keys]])})",
+            )  # fmt: skip
+        keys: set[str | None] = {column.name for column in table.keys}
+        unique: list[set[str | None]] = [set(primary)]
+        unique += [set(index["column_names"]) for index in indexes if index["unique"]]
+        if not any(columns and columns <= keys for columns in unique):
+            yield Finding(
+                "warn", subject, f"nothing makes the key {', '.join(c.name for c in table.keys)} unique in the source"
+            )
+        if not table.timed:
+            yield Finding(
+                "warn", subject,
+                f"the cursor {table.cursor.name} is no point in time: a transaction that commits late is missed",
+            )  # fmt: skip
+        elif _later(highest, clock):
+            yield Finding(
+                "warn", subject,
+                f"the highest {table.cursor.name} ({highest}) lies ahead of the source's clock ({clock}): a wrong date,"
+                " or another time zone; nothing is lost, but rows since then are re-read at every look",
+            )  # fmt: skip
+
+    def _highest(self, table: _Table) -> Any:
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.max(table.cursor)))
+
+    def discover(self) -> Iterable[Dataset]:
+        """Tables and views of the default schema and of the declared ones. Raises SourceUnreachable and the like."""
+        try:
+            inspector = sa.inspect(self._engine)
+            for schema in dict.fromkeys([None, *(item.schema_name for item in self._source.datasets.values())]):
+                names = [*inspector.get_table_names(schema=schema), *inspector.get_view_names(schema=schema)]
+                for name in sorted(names):
+                    yield self._described(inspector, schema, name)
+        except SQLAlchemyError as error:
+            raise self._known(None, error) from error
+
+    def _described(self, inspector: Any, schema: str | None, name: str) -> Dataset:
+        columns = {column["name"]: str(column["type"]) for column in inspector.get_columns(name, schema=schema)}
+        key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
+        try:
+            with self._engine.connect() as connection:
+                rows = estimated_rows(connection, sa.table(name, schema=schema))  # type: ignore[arg-type]  # a name is enough
+        except SQLAlchemyError:
+            rows = None  # not allowed to read it: still worth showing
+        return Dataset(f"{schema}.{name}" if schema else name, columns, tuple(key), rows)
+
+
+def spelled_out(columns: Sequence[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """``(a, b, c) > (x, y, z)`` for databases without row comparison: a > x or (a = x and (b > y or ...)).
+
+    ``a >= x`` stands before it, so that an index on ``a`` is used.
+    """
+    later: sa.ColumnElement[bool] = columns[-1] > values[-1]
+    for column, value in zip(reversed(columns[:-1]), reversed(values[:-1]), strict=True):
+        later = sa.or_(column > value, sa.and_(column == value, later))
+    return sa.and_(columns[0] >= values[0], later)
+
+
+def _kind(column: sa.Column[Any]) -> Kind:
+    if isinstance(column.type, sa.DateTime):
+        return "instant" if column.type.timezone else "naive"
+    if isinstance(column.type, sa.Date):
+        return "date"
+    return "number" if isinstance(column.type, (sa.Integer, sa.Numeric)) else "text"
+
+
+def _storable(value: Any) -> Any:
+    """A cursor or key value as the position holds it: text, or a whole number."""
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
+
+
+def _comparable(at: datetime | None, with_: datetime) -> datetime | None:
+    if at is None or (at.tzinfo is None) == (with_.tzinfo is None):
+        return at
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.replace(tzinfo=None)
+
+
+def _later(cursor: Any, clock: str | None) -> bool:
+    if cursor is None or clock is None or (now := moment(clock)) is None:
+        return False
+    at = _comparable(moment(cursor), now)
+    return at is None or at > now
+
+
+def _not_before(cursor: Any, low: datetime) -> bool:
+    at = _comparable(moment(cursor), low)
+    return at is None or at >= low

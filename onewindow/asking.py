@@ -1,0 +1,211 @@
+"""What a person asks of a deployment: a resident, a community, what was refused, what a code means."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts import citizen, texts
+from contracts.errors import (
+    CodeUnknown,
+    CommunityUnknown,
+    DatasetUnknown,
+    IdOnCommandLine,
+    OneWindowError,
+    QuarantineUnknown,
+    ResidentUnknown,
+    catalogue,
+)
+from contracts.reasons import REASONS, Reason
+from onewindow.events_log import EventsLog
+from onewindow.settings import Deployment
+from onewindow.verifying import existing_view
+from projections.databases import open_view, reading
+from projections.reading import resident_of
+from projections.tables import community as community_table
+from streams.store import quarantine
+
+_RESIDENT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def resident_id(deployment: Deployment, given: str | None) -> str:
+    """The id of the resident who is asked for: as given, or from an ID number that is read here.
+
+    Raises IdOnCommandLine for an ID number as an argument, ResidentUnknown for what is neither.
+    """
+    if given is not None:
+        if _RESIDENT_ID.fullmatch(given):
+            return given
+        if re.fullmatch(r"[\dXx* -]{14,24}", given):
+            raise IdOnCommandLine(
+                "an ID number was given as an argument, where others can see it",
+                fix="leave it out: it is asked for, or read from standard input",
+            )
+        raise ResidentUnknown("that is no resident id (32 hexadecimal digits)", fix="see `onewindow resident --help`")
+    raw = getpass.getpass("ID number 公民身份号码: ") if sys.stdin.isatty() else sys.stdin.readline()
+    try:
+        number, _ = citizen.id_number(raw, on=datetime.now(UTC).date())
+    except texts.Refused as refused:
+        raise ResidentUnknown(
+            f"that is no citizen ID number: {REASONS[refused.reason].english}", fix="type it again"
+        ) from refused
+    if number is None:
+        raise ResidentUnknown("no ID number was given", fix="type it at the prompt, or send it on standard input")
+    return deployment.hasher.resident(number)
+
+
+def resident(deployment: Deployment, asked: str) -> dict[str, Any]:
+    """The unified record. Raises ResidentUnknown."""
+    engine = existing_view(deployment)
+    try:
+        with reading(engine) as view:
+            return resident_of(view, asked)
+    finally:
+        engine.dispose()
+
+
+def communities(deployment: Deployment, code: str | None) -> list[dict[str, Any]]:
+    """The counts of one community, or of all. Raises CommunityUnknown."""
+    from contracts.divisions import name_of
+
+    query = sa.select(community_table).order_by(community_table.c.community_code)
+    if code is not None:
+        query = query.where(community_table.c.community_code == code)
+    engine = existing_view(deployment)
+    try:
+        with reading(engine) as view:
+            found = [dict(row) for row in view.execute(query).mappings()]
+    finally:
+        engine.dispose()
+    if not found and code is not None:
+        raise CommunityUnknown(f"the view holds nobody in community {code}", fix="list all: onewindow community")
+    return [{"name": name_of(row["community_code"]), **row} for row in found]
+
+
+def refusals(deployment: Deployment, system: str | None, reason: str | None) -> list[dict[str, Any]]:
+    """Refused records that are not mended, newest first."""
+    owners = {f"{source.system}.{dataset}": source.owner for source, dataset in deployment.datasets()}
+    query = (
+        sa.select(quarantine)
+        .where(sa.not_(quarantine.c.mended))
+        .order_by(quarantine.c.refused_at.desc(), quarantine.c.record_key)
+    )
+    if reason is not None:
+        query = query.where(quarantine.c.reason == reason)
+    rows = _store_rows(deployment, query)
+    return [
+        {
+            "system": row["dataset"].split(".")[0],
+            "dataset": row["dataset"].split(".")[1],
+            "record_key": row["record_key"],
+            "reason": row["reason"],
+            "meaning": REASONS[Reason(row["reason"])].english,
+            "meaning_zh": REASONS[Reason(row["reason"])].chinese,
+            "field": row["field"],
+            "column": row["column"],
+            "looks_like": row["detail"],
+            "place": row["place"] or f"{row['topic']}/{row['partition']}@{row['offset']}",
+            "owner": owners.get(row["dataset"], ""),
+            "mend": REASONS[Reason(row["reason"])].mend,
+            "refused_at": row["refused_at"],
+        }
+        for row in rows
+        if system is None or row["dataset"].startswith(f"{system}.")
+    ]
+
+
+def _store_rows(deployment: Deployment, query: Any) -> list[dict[str, Any]]:
+    engine = open_view(deployment.streams_url)
+    try:
+        with reading(engine) as connection:
+            if not sa.inspect(connection).has_table("quarantine"):
+                return []
+            return [dict(row) for row in connection.execute(query).mappings()]
+    finally:
+        engine.dispose()
+
+
+def refusal(deployment: Deployment, record_key: str) -> dict[str, Any]:
+    """One refused record with the shape of each of its values. Raises QuarantineUnknown."""
+    rows = _store_rows(deployment, sa.select(quarantine).where(quarantine.c.record_key == record_key))
+    if not rows:
+        raise QuarantineUnknown("no refused record has this key", fix="list them: onewindow quarantine list")
+    row = rows[0]
+    log = EventsLog(deployment.bootstrap)
+    try:
+        event = log.one(row["topic"], row["partition"], row["offset"])
+    finally:
+        log.close()
+    record = json.loads(event.value).get("record", {}) if event is not None else {}
+    listed = [item for item in refusals(deployment, None, None) if item["record_key"] == record_key]
+    about = listed[0] if listed else {"record_key": record_key, "reason": row["reason"], "mended": True}
+    return {
+        **about,
+        "mended": row["mended"],
+        "values": {
+            name: {"looks_like": None if value is None else texts.shape(str(value)), "culprit": name == row["column"]}
+            for name, value in record.items()
+        },
+    }
+
+
+def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
+    """The findings of each source's check, with the exit code that each stands for."""
+    from connectors import open_connector
+
+    known = [source.system for source in deployment.sources]
+    if name is not None and name not in known:
+        raise DatasetUnknown(f"no system {name} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
+    found = []
+    for source in deployment.sources:
+        if name not in (None, source.system):
+            continue
+        state = deployment.path("state") / source.system
+        try:
+            connector = open_connector(source, password=deployment.password(source), state=state)
+            findings = list(connector.check())
+            connector.close()
+        except OneWindowError as error:
+            found.append(_finding("fail", source.system, str(error), error))
+            continue
+        found.extend(_finding(item.level, item.subject, item.text, item.error) for item in findings)
+    return found
+
+
+def _finding(level: str, subject: str, text: str, error: Exception | None) -> dict[str, Any]:
+    ours = error if isinstance(error, OneWindowError) else None
+    return {
+        "level": level,
+        "subject": subject,
+        "text": text,
+        "code": ours.code if ours else None,
+        "exit_code": (ours.exit_code if ours else 1) if level == "fail" else 0,
+    }
+
+
+def explain(code: str) -> dict[str, str]:
+    """What an error code or a reason means. Raises CodeUnknown."""
+    if code in {reason.value for reason in Reason}:
+        about = REASONS[Reason(code)]
+        return {"code": code, "kind": "reason", "english": about.english, "chinese": about.chinese, "mend": about.mend}
+    errors = catalogue()
+    error = errors.get(code.upper())
+    if error is None:
+        raise CodeUnknown(
+            f"there is no code {code}",
+            fix=f"codes are {min(errors)} to {max(errors)}, and reasons such as id_check_digit",
+        )
+    family = next(base.__name__ for base in error.__mro__[1:] if base.__doc__ and base is not error)
+    return {
+        "code": error.code,
+        "kind": family,
+        "english": " ".join((error.__doc__ or "").split()),
+        "chinese": error.chinese,
+        "exit_code": str(error.exit_code),
+    }

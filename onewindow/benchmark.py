@@ -1,0 +1,131 @@
+"""``onewindow bench``: produce, intake, projection and the whole way, with records of the sample city."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from connectors import Page, Upsert
+from contracts.identity import Hasher
+from contracts.sources import Source, department_topic
+from examples.city.records import INSURED
+from examples.city.registers import at_first
+from onewindow.demo import once
+from onewindow.roles import FOREVER
+from onewindow.supervisor import Supervisor
+from producers.events import EventWriter
+from producers.publisher import Publisher
+from producers.topics import TopicSpec, ensure_topics
+from projections.bench import calibration
+from projections.bench import measure as measure_projection
+from projections.databases import open_view
+from streams.intake import Incoming, Intake
+from streams.store import Store
+
+_PARTITIONS, _PAGE = 4, 2_000
+_HASHER = Hasher(b"a benchmark's own secret")
+
+
+def measure(records: int, step: Callable[[str], None]) -> dict[str, Any]:
+    """Records a second of each part, on one core each, and of the whole way on this machine."""
+    step(f"calibrating, then {records:,} records through each part")
+    before = calibration()
+    events = _events(records)
+    found = {
+        "produce": _produce(events),
+        "intake": _intake(events),
+        "project": measure_projection(records),
+    }
+    step("now the whole way: the sample city from its departments to the view")
+    with tempfile.TemporaryDirectory(prefix="onewindow-bench-") as folder:
+        Path(folder).chmod(0o755)
+        city = once(Path(folder), residents=records, seed=1, changes=0, rate=1.0, show=lambda *_: None)
+    found["end_to_end"] = city["load_records_per_s"]
+    return {
+        "calibration_s": round((before + calibration()) / 2, 3),
+        **{name: round(value) for name, value in found.items()},
+        "records": records,
+        "unit": "records/s",
+        "view": "sqlite",
+    }
+
+
+def _pages(records: int) -> Iterator[Page]:
+    rows = iter(range(records))
+    while chunk := list(islice(rows, _PAGE)):
+        made = [record for number in chunk for record in at_first(1, number) if record.dataset == INSURED]
+        yield Page([Upsert(record.key, record.row, at=record.key) for record in made], {})
+
+
+def _events(records: int) -> list[Any]:
+    """Change events of insured persons, as the connectors' side writes them."""
+    writer = EventWriter("hrss", "insured_person", 1, _HASHER, _PARTITIONS)
+    return [
+        record
+        for number, page in enumerate(_pages(records), 1)
+        for record in writer.records(page, sequence=number, now="2026-11-01T00:00:00Z")
+    ]
+
+
+def _produce(events: list[Any]) -> float:
+    """Into an embedded broker with fsync, until the last acknowledgement."""
+    from examples.postgres import free_port
+
+    with tempfile.TemporaryDirectory(prefix="onewindow-bench-") as folder:
+        directory, port = Path(folder), free_port()
+        (directory / "sources").mkdir()
+        (directory / "onewindow.yaml").write_text(f"kafka: {{bootstrap_servers: '127.0.0.1:{port}'}}\n")
+        supervisor = Supervisor(directory, ["broker"])
+        supervisor.start()
+        try:
+            while not supervisor.ready:
+                supervisor.tend()
+                time.sleep(0.05)
+            topic = department_topic("hrss", "insured_person")
+            ensure_topics(f"127.0.0.1:{port}", [TopicSpec(topic, _PARTITIONS, FOREVER)])
+            publisher = Publisher(f"127.0.0.1:{port}", "bench")
+            started = time.perf_counter()
+            for start in range(0, len(events), _PAGE):
+                publisher.publish(topic, events[start : start + _PAGE])
+            publisher.flush()
+            seconds = time.perf_counter() - started
+            publisher.close()
+        finally:
+            supervisor.stop()
+    return len(events) / seconds
+
+
+def _intake(events: list[Any]) -> float:
+    """Through mapping, validation, identity and the store, batches as they are fetched."""
+    text = (files("examples.city") / "sources" / "hrss.yaml").read_text(encoding="utf-8")
+    source = Source(**yaml.safe_load(text))
+    by_partition: dict[int, list[Incoming]] = {}
+    for event in events:
+        headers = dict(event.headers)
+        place = by_partition.setdefault(event.partition, [])
+        place.append(
+            Incoming(
+                len(place), event.key.decode(), headers["ce_id"].decode(), headers["ce_sequence"].decode(), event.value
+            )
+        )
+    with tempfile.TemporaryDirectory(prefix="onewindow-bench-") as folder:
+        store = Store(open_view(f"sqlite:///{folder}/streams.sqlite"))
+        store.prepare("bench", {})
+        intake = Intake(
+            store, "hrss", "insured_person", source.datasets["insured_person"],
+            owner="", hasher=_HASHER, partitions=_PARTITIONS,
+        )  # fmt: skip
+        started = time.perf_counter()
+        for partition, items in by_partition.items():
+            for start in range(0, len(items), _PAGE):
+                intake.take(partition, start, items[start : start + _PAGE])
+        seconds = time.perf_counter() - started
+        store.engine.dispose()
+    return len(events) / seconds

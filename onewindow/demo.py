@@ -1,0 +1,138 @@
+"""``onewindow demo``: the sample city, from nothing to a live view."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts.errors import RoleFailing
+from onewindow.city import Departments, write_deployment
+from onewindow.roles import ROLES
+from onewindow.settings import Deployment
+from onewindow.status import Watcher
+from onewindow.supervisor import Supervisor
+from onewindow.verifying import verify
+from projections.databases import open_view, reading
+from projections.tables import resident
+
+_BOOKS = ("read", "accepted", "quarantined", "duplicate", "stale", "filtered", "pending", "balanced")
+_FAILURES = 6  # ends right after a start, one after the other
+_SETTLED_S = 1.5  # after the last change: a look at each source, and a file that has come to rest
+Show = Callable[[str, dict[str, Any] | None, "Demo"], None]
+
+
+class Demo:
+    """A running sample city: departments, roles, and a watcher."""
+
+    def __init__(self, directory: Path, *, residents: int, seed: int, rate: float = 0.0, dump_each: int = 0) -> None:
+        write_deployment(directory, seed)
+        self.directory, self.residents = directory, residents
+        self.departments = Departments(directory, residents=residents, seed=seed, rate=rate, dump_each=dump_each)
+        self.deployment = Deployment(directory)
+        self.supervisor = Supervisor(self.deployment.directory, ROLES)
+        self.watcher = Watcher(self.deployment)
+        self.found: dict[str, Any] | None = None
+        self.started = time.monotonic()
+
+    def start(self, show: Show) -> None:
+        """Start everything; the connectors once the departments are there to be read."""
+        self.departments.start()
+        connectors = next(role for role in self.supervisor.roles if role.name == "connectors")
+        connectors.down = True  # nothing to read yet
+        for role in self.supervisor.roles:
+            if role is not connectors:
+                self.supervisor._start(role)  # noqa: SLF001
+        while not self.departments.up:
+            self._turn(show, "building the departments")
+        connectors.down = False
+
+    def _turn(self, show: Show, what: str) -> None:
+        self.departments.look()
+        self.supervisor.tend()
+        for role in self.supervisor.roles:
+            if (role.down and role.last_exit is not None) or role.failures > _FAILURES:
+                said = "\n".join(self.supervisor.tail(role.name))
+                raise RoleFailing(f"{role.name}: {said}", fix=f"see {self.directory}/run/{role.name}.log")
+        show(what, self.found, self)
+        time.sleep(0.1)
+
+    def until_caught_up(self, show: Show, what: str, since: float = 0.0) -> None:
+        """Go on until all that the sources held at ``since`` (wall clock) is in the view."""
+        while True:
+            self._turn(show, what)
+            self.found = self.watcher.look()
+            looked = all((s["looked_at"] or 0) > since for s in self.found["sources"])
+            if looked and self.watcher.caught_up(self.found):
+                return
+
+    def follow(self, show: Show, until: Callable[[], bool]) -> None:
+        """Keep everything going and shown."""
+        while not until():
+            self._turn(show, "live")
+            self.found = self.watcher.look()
+
+    def change(self, show: Show, count: int, rate: float, dump_each: int) -> None:
+        """Make so many changes in the departments, and follow them into the view."""
+        self.departments.change(count, rate, dump_each)
+        while not self.departments.changed:
+            self._turn(show, "living")
+            self.found = self.watcher.look()
+        self.until_caught_up(show, "living", since=time.time() + _SETTLED_S)
+
+    def stop(self) -> None:
+        """Stop everything, in order."""
+        self.watcher.close()
+        self.supervisor.stop()
+        self.departments.stop()
+
+
+def once(
+    directory: Path, *, residents: int, seed: int, changes: int, rate: float, show: Show, keep_going: bool = False
+) -> dict[str, Any]:
+    """Load the city, live through some changes, verify, and tell. ``seconds`` are those from nothing to a verified view
+    of what the departments held at first; the changes come after them."""
+    demo = Demo(directory, residents=residents, seed=seed)
+    try:
+        demo.start(show)
+        loading = time.monotonic()
+        demo.until_caught_up(show, "loading")
+        loaded = time.monotonic()
+        first = verify(demo.deployment, lambda *_: show("verifying", demo.found, demo))
+        seconds = time.monotonic() - demo.started
+        records = sum(source["read"] or 0 for source in (demo.found or {})["sources"])
+        if changes:
+            demo.change(show, changes, rate, dump_each=max(changes // 2, 1))
+        last = verify(demo.deployment, lambda *_: show("verifying", demo.found, demo)) if changes else first
+        found = demo.watcher.look()
+    finally:
+        demo.stop()
+    return {
+        "residents": _count(demo.deployment),
+        "asked": residents,
+        "seed": seed,
+        "sources": [
+            {"system": s["system"], "dataset": s["dataset"], **{name: s[name] for name in _BOOKS}}
+            for s in found["sources"]
+        ],
+        "freshness_ms": found["freshness_ms"],
+        "changes": changes,
+        "seconds": round(seconds, 2),
+        "load_records_per_s": round(records / max(loaded - loading, 1e-3)),
+        "verified": bool(first["equal"] and last["equal"]),
+        "digest": last["digest"],
+        "tables": last["tables"],
+        "directory": str(directory) if keep_going else None,
+    }
+
+
+def _count(deployment: Deployment) -> int:
+    engine = open_view(deployment.view_url)
+    try:
+        with reading(engine) as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(resident)) or 0)
+    finally:
+        engine.dispose()

@@ -1,0 +1,315 @@
+"""The engine of the view: events go in, and rows, offsets and numbers move together in one transaction.
+
+For each partition ``position`` holds the next offset. For each input partition of streams (*origin*) that writes into
+it, ``origin`` holds the number that its next event must have: a smaller one was seen and is dropped; a greater one
+means that a batch is missing, so it is not applied, and neither is what follows it, until the relay has sent the
+missing batch again and everything after it (guarantee 2). ``gap`` names what is missing meanwhile.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from contracts import events
+from contracts.errors import AnotherLog, DatabaseUnreachable, LogTooShort, LogTrimmed, OutOfStep, ViewOutdated
+from projections.base import Projection
+from projections.bulk import Collision
+from projections.databases import reading, writing
+from projections.residents import Residents
+from projections.tables import SCHEMA_VERSION, gap, log, meaning, meanings, meta, metadata, origin, position
+from projections.winners import Authority
+
+_ATTEMPTS = 5
+_LOCK = 0x0E_1D_0001
+"""Key of PostgreSQL's advisory lock under which tables are created: CREATE TABLE IF NOT EXISTS alone may collide."""
+
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class Arrival(NamedTuple):
+    """An event as it came: ``origin`` and ``number`` are the headers ``ce_source`` and ``ce_sequence``."""
+
+    offset: int
+    origin: str
+    number: int
+    value: bytes
+
+
+@dataclass(frozen=True)
+class LogIdentity:
+    """Which log the offsets belong to: the cluster's id and, by name, the id of each topic that is followed."""
+
+    cluster_id: str
+    topic_ids: Mapping[str, str]
+
+
+class Gap(NamedTuple):
+    """A batch that is missing: ``found`` stood at ``offset`` where ``expected`` should have been."""
+
+    topic: str
+    partition: int
+    origin: str
+    expected: int
+    found: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a batch. ``gaps`` are those of the partition that are open after it."""
+
+    next_offset: int
+    applied: int = 0
+    repeated: int = 0
+    withheld: int = 0
+    gaps: Sequence[Gap] = field(default=())
+
+
+class ViewEngine:
+    """Keeps one view in step with its log. Safe to use from several threads and, on PostgreSQL, several processes."""
+
+    def __init__(
+        self, engine: sa.Engine, authority: Authority, projections: Sequence[Projection] | None = None
+    ) -> None:
+        self.engine = engine
+        self.authority = authority
+        self.projections: Sequence[Projection] = [Residents(authority)] if projections is None else projections
+
+    def prepare(self, identity: LogIdentity) -> None:
+        """Create what is missing, and compare the rest with what the view was made from.
+
+        Raises ViewOutdated when it was made by another version or declaration, AnotherLog when its offsets belong to
+        another cluster or topic. Nothing is changed then.
+        """
+        wanted = {"schema": str(SCHEMA_VERSION), "authority": self.authority.fingerprint}
+        wanted.update((f"projection.{each.name}", str(each.version)) for each in self.projections)
+        with writing(self.engine) as view:
+            if view.dialect.name == "postgresql":
+                view.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            metadata.create_all(view)
+            for each in self.projections:
+                for table in each.tables:
+                    table.create(view, checkfirst=True)
+            found = dict(view.execute(sa.select(meta.c.name, meta.c.value)).all())
+            if not found:
+                view.execute(sa.insert(meta), [{"name": name, "value": value} for name, value in wanted.items()])
+            elif found != wanted:
+                raise _outdated(found, wanted)
+            self._recognise(view, identity)
+            view.execute(sa.delete(meaning))
+            view.execute(sa.insert(meaning), [dict(zip(meaning.c.keys(), row, strict=True)) for row in meanings()])
+
+    def _recognise(self, view: sa.Connection, identity: LogIdentity) -> None:
+        known = {row.topic: (row.cluster_id, row.topic_id) for row in view.execute(sa.select(log))}
+        for topic, topic_id in identity.topic_ids.items():
+            given = (identity.cluster_id, topic_id)
+            if topic not in known:
+                view.execute(sa.insert(log).values(topic=topic, cluster_id=given[0], topic_id=given[1]))
+            elif known[topic] != given:
+                raise AnotherLog(
+                    f"the view at {self._where} follows topic {topic} with id {known[topic][1]} of cluster "
+                    f"{known[topic][0]}, but is given id {given[1]} of cluster {given[0]}",
+                    fix="give it the broker that it was made from, or move the view away and let it be made anew "
+                    "from this log (onewindow rebuild)",
+                )
+
+    @property
+    def _where(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition that was ever read from."""
+        with reading(self.engine) as view:
+            return read_positions(view)
+
+    def check(self, topic: str, partition: int, start: int, end: int) -> int:
+        """The offset to go on from, when the log holds the offsets ``start`` to ``end - 1``.
+
+        Raises LogTrimmed when events were dropped before the view saw them, LogTooShort when the log ends before the
+        place that the view has reached.
+        """
+        stored = self.positions().get((topic, partition), 0)
+        if stored < start:
+            raise LogTrimmed(
+                f"the view at {self._where} goes on from offset {stored} of {topic}/{partition}, but the log starts at "
+                f"{start}: {start - stored} offsets were dropped unread",
+                fix="lengthen the topic's retention, and rebuild the view from the archive",
+            )
+        if stored > end:
+            raise LogTooShort(
+                f"the view at {self._where} has read {topic}/{partition} up to offset {stored}, but the log ends at {end}",
+                fix="restore the log's missing tail, or rebuild the view from the log that there is "
+                "(onewindow rebuild); what only the tail held is read again from the sources",
+            )
+        return stored
+
+    def take(self, topic: str, partition: int, *, first: int, to: int, arrivals: Sequence[Arrival]) -> Taken:
+        """Apply what lies at the offsets ``first`` to ``to - 1`` of a partition, in one transaction.
+
+        ``first`` is where the fetch began, not the first event's offset: logs have holes. Arrivals below the stored
+        offset are dropped, so a batch may be given twice.
+
+        Raises OutOfStep, with nothing changed, when the view has not come as far as ``first``; DatabaseUnreachable,
+        likewise, when its database is busy or away. EventUnreadable passes unchanged.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                with _collector_paused(), writing(self.engine) as view:
+                    return self._take(view, _Batch(topic, partition, first, to, arrivals))
+            except Collision:  # another worker wrote the same record first; now it is there to be seen
+                continue
+        raise DatabaseUnreachable(
+            f"other workers write the same records of the view at {self._where} again and again",
+            fix="it is tried again; if it goes on, see that no two groups of workers project into one view",
+        )
+
+    def _take(self, view: sa.Connection, batch: _Batch) -> Taken:
+        topic, partition = batch.topic, batch.partition
+        stored = _claim(view, topic, partition)
+        if batch.first > stored:
+            raise OutOfStep(
+                f"{topic}/{partition} is given from offset {batch.first}, but the view stands at {stored}",
+                fix="nothing to do: the worker reads the stored offset again and goes on from there",
+            )
+        books = _Books(view, topic, partition)
+        fresh = books.accept(batch.arrivals, stored)
+        if fresh:
+            decoded = events.decode(_without_nul(fresh))
+            for projection in self.projections:
+                if topic in projection.topics:
+                    projection.apply(decoded, view)
+        books.write()
+        moved = max(stored, batch.to)
+        view.execute(
+            sa.update(position)
+            .where(*_at(position, topic, partition))
+            .values(
+                next_offset=moved,
+                applied=position.c.applied + len(fresh),
+                repeated=position.c.repeated + books.repeated,
+                withheld=position.c.withheld + books.withheld,
+            )
+        )
+        return Taken(moved, len(fresh), books.repeated, books.withheld, sorted(books.gaps.values()))
+
+
+class _Batch(NamedTuple):
+    topic: str
+    partition: int
+    first: int
+    to: int
+    arrivals: Sequence[Arrival]
+
+
+class _Books:
+    """The numbers and gaps of one partition while a batch is taken."""
+
+    def __init__(self, view: sa.Connection, topic: str, partition: int) -> None:
+        self._view, self._topic, self._partition = view, topic, partition
+        rows = view.execute(sa.select(origin.c.origin, origin.c.next_number).where(*_at(origin, topic, partition)))
+        self.numbers: dict[str, int] = dict(rows.all())
+        self.gaps = {row.origin: Gap(*row) for row in view.execute(sa.select(gap).where(*_at(gap, topic, partition)))}
+        self._numbers_before, self._gaps_before = dict(self.numbers), dict(self.gaps)
+        self.repeated = self.withheld = 0
+
+    def accept(self, arrivals: Sequence[Arrival], stored: int) -> list[bytes]:
+        """The values to apply, in order: from offset ``stored`` on, each with exactly the next number of its origin."""
+        fresh = []
+        numbers, gaps = self.numbers, self.gaps
+        for offset, source, number, value in arrivals:
+            if offset < stored:
+                continue
+            expected = numbers.get(source, 0)
+            if number == expected:
+                numbers[source] = number + 1
+                fresh.append(value)
+                if gaps:
+                    gaps.pop(source, None)
+            elif number < expected:
+                self.repeated += 1
+            else:
+                self.withheld += 1
+                if source not in gaps:
+                    gaps[source] = Gap(self._topic, self._partition, source, expected, number, offset)
+        return fresh
+
+    def write(self) -> None:
+        """Write what has changed."""
+        for name, number in self.numbers.items():
+            before = self._numbers_before.get(name)
+            if before is None:
+                self._view.execute(sa.insert(origin).values((self._topic, self._partition, name, number)))
+            elif before != number:
+                self._view.execute(
+                    sa.update(origin)
+                    .where(*_at(origin, self._topic, self._partition), origin.c.origin == name)
+                    .values(next_number=number)
+                )
+        for name, old in self._gaps_before.items():
+            if self.gaps.get(name) != old:
+                self._view.execute(sa.delete(gap).where(*_at(gap, self._topic, self._partition), gap.c.origin == name))
+        for name, new in self.gaps.items():
+            if self._gaps_before.get(name) != new:
+                self._view.execute(sa.insert(gap).values(tuple(new)))
+
+
+def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return table.c.topic == topic, table.c.partition == partition
+
+
+def _claim(view: sa.Connection, topic: str, partition: int) -> int:
+    """The stored offset, 0 if there is none, with its row locked: a second worker waits here."""
+    query = sa.select(position.c.next_offset).where(*_at(position, topic, partition)).with_for_update()
+    stored: int | None = view.scalar(query)
+    if stored is None:
+        text = (
+            'INSERT INTO "position" (topic, partition, next_offset, applied, repeated, withheld) '
+            "VALUES (:topic, :partition, 0, 0, 0, 0) ON CONFLICT DO NOTHING"
+        )
+        view.execute(sa.text(text), {"topic": topic, "partition": partition})
+        stored = view.scalars(query).one()
+    return stored
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python's cycle collector from walking a batch again and again while it is built.
+
+    A batch makes tens of thousands of objects and no cycles; this makes ``take`` 8 % faster (bench, 2026-11).
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _without_nul(values: Sequence[bytes]) -> Sequence[bytes]:
+    """PostgreSQL holds no U+0000 in text; what a source smuggled in becomes U+FFFD, in every database alike."""
+    if not any(b"\\u0000" in value for value in values):
+        return values
+    return [_NUL.sub(rb"\1\\ufffd", value) for value in values]
+
+
+def _outdated(found: Mapping[str, str], wanted: Mapping[str, str]) -> ViewOutdated:
+    names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    differences = "; ".join(f"{name}: {found.get(name, 'none')}, now {wanted.get(name, 'none')}" for name in names)
+    return ViewOutdated(
+        f"the view was made otherwise than this program would make it ({differences})",
+        fix="make it anew from the log (onewindow rebuild)",
+    )
+
+
+def read_positions(view: sa.Connection) -> dict[tuple[str, int], int]:
+    """The next offset of each partition, in the transaction that is given."""
+    rows = view.execute(sa.select(position.c.topic, position.c.partition, position.c.next_offset))
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}

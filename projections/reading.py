@@ -1,0 +1,73 @@
+"""What the view says about a resident or a community, as plain values for the desk and the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts.errors import CommunityUnknown, ResidentUnknown
+from contracts.fields import RESIDENT_FIELDS
+from projections.engine import Gap
+from projections.tables import assertion, benefit, community, gap, resident
+
+_FIX = "see that the number is right, and that the view has caught up (onewindow status)"
+
+
+def gaps(view: sa.Connection) -> list[Gap]:
+    """The batches that are missing from the log."""
+    return [Gap(*row) for row in view.execute(sa.select(gap).order_by(gap.c.topic, gap.c.partition, gap.c.origin))]
+
+
+def resident_of(view: sa.Connection, resident_id: str) -> dict[str, Any]:
+    """The unified record of a resident: each field with its value and where it comes from, its records, its benefits.
+
+    Raises ResidentUnknown.
+    """
+    row = view.execute(sa.select(resident).where(resident.c.resident_id == resident_id)).mappings().one_or_none()
+    if row is None:
+        raise ResidentUnknown("the view holds no resident with this id", fix=_FIX)
+    records = [
+        dict(each)
+        for each in view.execute(
+            sa.select(assertion)
+            .where(assertion.c.resident_id == resident_id, assertion.c.live)
+            .order_by(*assertion.primary_key.columns)
+        ).mappings()
+    ]
+    by_key = {(each["system"], each["dataset"], each["record_key"]): each for each in records}
+    fields: dict[str, dict[str, Any]] = {}
+    for name in RESIDENT_FIELDS:
+        where = row["provenance"].get(name)
+        if where is None:
+            continue
+        fields[name] = {"value": row[name], **where}
+        record = by_key[where["system"], where["dataset"], where["record_key"]]
+        for part, source in (("original", "originals"), ("mend", "mends")):
+            if name in record[source]:
+                fields[name][part] = record[source][name]
+    benefits = view.execute(
+        sa.select(benefit).where(benefit.c.resident_id == resident_id).order_by(*benefit.primary_key.columns)
+    ).mappings()
+    return {
+        "resident_id": resident_id,
+        "provisional": row["provisional"],
+        "records": row["records"],
+        "held": row["held"],
+        "fields": fields,
+        "assertions": [{name: value for name, value in each.items() if name != "live"} for each in records],
+        "benefits": [{name: value for name, value in each.items() if name != "resident_id"} for each in benefits],
+    }
+
+
+def resident_by_number(view: sa.Connection, id_number: str, hasher: Any) -> dict[str, Any]:
+    """The same, found by the citizen ID number (18 characters, canonical); ``hasher`` is the deployment's."""
+    return resident_of(view, hasher.resident(id_number))
+
+
+def community_of(view: sa.Connection, code: str) -> dict[str, Any]:
+    """The counts of a community. Raises CommunityUnknown when nobody in the view lives there."""
+    row = view.execute(sa.select(community).where(community.c.community_code == code)).mappings().one_or_none()
+    if row is None:
+        raise CommunityUnknown(f"nobody in the view lives in community {code}", fix="see that the code has 12 digits")
+    return dict(row)

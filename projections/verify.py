@@ -1,0 +1,136 @@
+"""Guarantee 5: the view equals the log. Read the view as of one moment, fold the log to the same offsets, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+from projections import bulk
+from projections.databases import open_view, reading
+from projections.digest import TableDigest, chunks, digest, overall
+from projections.engine import Arrival, LogIdentity, ViewEngine, read_positions
+from projections.tables import VIEW, declared
+from projections.winners import Authority
+
+Positions = Mapping[tuple[str, int], int]
+
+
+class LogBatch(NamedTuple):
+    """What lies at the offsets ``first`` to ``to - 1`` of a partition."""
+
+    topic: str
+    partition: int
+    first: int
+    to: int
+    arrivals: Sequence[Arrival]
+
+
+class LogReader(Protocol):
+    """Reads the log from its start."""
+
+    def batches(self, until: Positions) -> Iterable[LogBatch]:
+        """Every partition from offset 0 to the offset given for it, each in order, in any interleaving."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Offsets and digests of one moment."""
+
+    positions: Positions
+    tables: Mapping[str, TableDigest]
+
+    @property
+    def digest(self) -> str:
+        """One digest for all tables."""
+        return overall(dict(self.tables))
+
+
+def snapshot(engine: sa.Engine, tables: Sequence[sa.Table] = VIEW) -> Snapshot:
+    """Offsets and table digests of a live view, as of one moment: it may go on being written meanwhile."""
+    with reading(engine) as view:
+        return Snapshot(read_positions(view), digest(view, tables))
+
+
+def fold(log: LogReader, positions: Positions, scratch_url: str | sa.URL, authority: Authority) -> sa.Engine:
+    """Fold the log up to exactly ``positions`` into an empty database at ``scratch_url``, and return its engine.
+
+    It goes through the same engine as the live view. The caller disposes of the engine and of the database.
+    """
+    engine = open_view(scratch_url, synchronous="OFF")
+    beside = ViewEngine(engine, authority)
+    beside.prepare(LogIdentity("verify", {}))
+    for batch in log.batches(positions):
+        end = positions.get((batch.topic, batch.partition), 0)
+        if batch.first >= end:
+            continue
+        beside.take(
+            batch.topic,
+            batch.partition,
+            first=batch.first,
+            to=min(batch.to, end),
+            arrivals=[arrival for arrival in batch.arrivals if arrival.offset < end],
+        )
+    return engine
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between the live view and the fold of its log. Offsets that the log did not reach differ too."""
+
+    tables: Sequence[str]
+    positions: Sequence[tuple[str, int]]
+
+    @property
+    def identical(self) -> bool:
+        """Whether the view equals the log."""
+        return not self.tables and not self.positions
+
+
+def compare(live: Snapshot, folded: Snapshot) -> Comparison:
+    """Which tables and offsets differ."""
+    tables = sorted({*live.tables, *folded.tables})
+    ends = sorted({*live.positions, *folded.positions})
+    return Comparison(
+        [name for name in tables if live.tables.get(name) != folded.tables.get(name)],
+        [end for end in ends if live.positions.get(end, 0) != folded.positions.get(end, 0)],
+    )
+
+
+class Difference(NamedTuple):
+    """A row that is not the same on both sides; ``columns`` is empty when one side lacks it."""
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    live: bool
+    folded: bool
+
+
+def differences(live: sa.Connection, folded: sa.Connection, table: sa.Table) -> Iterator[Difference]:
+    """The rows of a table that differ, in the order of their keys, without values: they are residents' data."""
+    names = [column.name for column in declared(table)]
+    at = [names.index(column.name) for column in table.primary_key.columns]
+
+    def rows(view: sa.Connection) -> Iterator[tuple[tuple[str, ...], bulk.Row]]:
+        for chunk in chunks(view, table):
+            for row in chunk:
+                yield tuple(row[index] for index in at), row
+
+    ours, theirs = rows(live), rows(folded)
+    mine, other = next(ours, None), next(theirs, None)
+    while mine is not None or other is not None:
+        if other is None or (mine is not None and mine[0] < other[0]):
+            assert mine is not None
+            yield Difference(table.name, mine[0], (), live=True, folded=False)
+            mine = next(ours, None)
+        elif mine is None or other[0] < mine[0]:
+            yield Difference(table.name, other[0], (), live=False, folded=True)
+            other = next(theirs, None)
+        else:
+            columns = tuple(name for name, a, b in zip(names, mine[1], other[1], strict=True) if a != b)
+            if columns:
+                yield Difference(table.name, mine[0], columns, live=True, folded=True)
+            mine, other = next(ours, None), next(theirs, None)

@@ -1,0 +1,282 @@
+"""Intake: what becomes of each change of a source record, decided a batch at a time.
+
+older than what was decided              stale
+the same content as before               duplicate
+not what the dataset is declared to hold filtered (and retracted, if it was accepted before)
+can't be accepted                        quarantined (and the view hears that the record's newest version is held)
+else                                     accepted: RecordAsserted; under another resident than before, the new one
+                                         is told first, then the old one (RecordRetracted with ``moved_to``)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka.partitioner import murmur2
+
+from contracts.changes import FastChange, decode
+from contracts.errors import SourceSick
+from contracts.events import RESIDENT_TOPIC
+from contracts.identity import Hasher
+from contracts.reasons import REASONS, Reason
+from contracts.sources import DatasetSource, department_topic, quarantine_topic
+from projections.databases import writing
+from streams.mapping import Mapped, RecordMap, Refusal
+from streams.store import State, Store
+
+_JUDGED = 40  # records of a batch below which a share of refusals says nothing about the source
+_encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Incoming(NamedTuple):
+    """A change event as it came: its offset, its key, its headers ``ce_id`` and ``ce_sequence``, its value."""
+
+    offset: int
+    key: str
+    event_id: str
+    sequence: str
+    value: bytes
+
+
+class Outgoing(msgspec.Struct, array_like=True):
+    """An event that waits in the outbox; ``number`` is that of its origin for this output partition."""
+
+    topic: str
+    partition: int
+    key: str
+    type: str
+    origin: str
+    number: int
+    value: bytes
+
+
+class Outcome(NamedTuple):
+    """What became of a batch, for the log."""
+
+    counts: Counter[str]
+    missing: int
+
+
+@lru_cache(maxsize=131_072)
+def partition_of(key: str, partitions: int) -> int:
+    """Where Kafka's default partitioner puts a key."""
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
+
+
+class Intake:
+    """The intake of one dataset. ``partitions``: how many each output topic has. ``now``: the wall clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        system: str,
+        dataset: str,
+        declared: DatasetSource,
+        *,
+        owner: str,
+        hasher: Hasher,
+        partitions: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store, self.system, self.dataset, self.declared = store, system, dataset, declared
+        self.name, self.owner, self.hasher, self.partitions = f"{system}.{dataset}", owner, hasher, partitions
+        self.topic, self.quarantine = department_topic(system, dataset), quarantine_topic(system, dataset)
+        self._now = now
+        self.map = RecordMap(declared, today=lambda: self._today)
+        self._today = now().date()
+        self.mapping = hashlib.sha256(declared.model_dump_json().encode()).hexdigest()[:16]
+
+    def take(self, partition: int, first: int, records: Sequence[Incoming]) -> Outcome:
+        """Decide a batch that was fetched from ``first`` on, in one transaction.
+
+        Raises SourceSick, with nothing kept, when so many are refused that the source must be wrong; OutOfStep when
+        another worker has the partition; DatabaseUnreachable.
+        """
+        moment = self._now()
+        self._today = moment.date()
+        with writing(self._store.engine) as connection:
+            to = records[-1].offset + 1 if records else first
+            stood = self._store.advance(connection, self.topic, partition, first=first, to=to)
+            fresh = [item for item in records if item.offset >= stood]
+            missing = self._number(connection, partition, fresh)
+            keys = list({item.key for item in fresh})
+            batch = _Batch(
+                self,
+                partition,
+                self._store.states(connection, self.name, keys),
+                self._store.numbers(connection, f"{self.topic}/{partition}"),
+                moment.isoformat(timespec="milliseconds"),
+            )
+            for item, change in zip(fresh, decode([item.value for item in fresh]), strict=True):
+                batch.decide(item, change)
+            self._judge(batch.counts)
+            self._store.write(connection, self.name, batch.changed)
+            self._store.count(connection, self.topic, partition, batch.counts)
+            self._store.refuse(connection, batch.refusals.values())
+            self._store.mend(connection, self.name, batch.mended)
+            if batch.out:
+                self._store.post(connection, self.topic, partition, _pack(batch.out), batch.numbers)
+        return Outcome(batch.counts, missing)
+
+    def _judge(self, counts: Counter[str]) -> None:
+        judged = counts["accepted"] + counts["quarantined"]
+        if judged >= _JUDGED and counts["quarantined"] > self.declared.refuse_limit * judged:
+            raise SourceSick(
+                f"{counts['quarantined']} of {judged} records of {self.name} are refused: the source or its mapping is wrong",
+                fix=f"compare sources/{self.system}.yaml with the source; a changed mapping lets the dataset go on",
+            )
+
+    def _number(self, connection: Any, partition: int, records: Sequence[Incoming]) -> int:
+        """Follow the numbers that the producer gave; how many of its current epoch never came. A later epoch reads what
+        was lost again, so a gap closes with it."""
+        epoch, next_number, missing = before = self._store.arrivals(connection, self.topic, partition)
+        for item in records:
+            given, _, number = item.sequence.partition(".")
+            if not number:
+                continue  # written by another tool, which numbers nothing
+            if int(given) > epoch:
+                epoch, next_number, missing = int(given), 0, 0
+            if int(given) == epoch and int(number) >= next_number:
+                missing += int(number) - next_number
+                next_number = int(number) + 1
+        if (epoch, next_number, missing) != before:
+            self._store.note_arrivals(connection, self.topic, partition, epoch, next_number, missing)
+        return missing
+
+
+class _Batch:
+    """The decisions of one batch: record states as they change, and what is to be sent."""
+
+    def __init__(
+        self, intake: Intake, partition: int, states: dict[str, State], numbers: dict[str, int], moment: str
+    ) -> None:
+        self._intake, self._partition, self._states, self._moment = intake, partition, states, moment
+        self._origin = f"{intake.topic}/{partition}"
+        self.numbers, self.changed, self.counts = numbers, dict[str, State](), Counter[str]()
+        self.refusals: dict[str, tuple[Any, ...]] = {}
+        self.mended: list[str] = []
+        self.out: list[Outgoing] = []
+
+    def decide(self, item: Incoming, change: FastChange | None) -> None:
+        """Decide one change."""
+        known = self._states.get(item.key)
+        if change is None:
+            self._quarantine(item, None, known, Refusal(Reason.RECORD_UNREADABLE, "", "", "not a change event"))
+            return
+        version = change.source.version
+        if known is not None and version <= known.version:
+            self.counts["duplicate" if version == known.version else "stale"] += 1
+            return
+        if change.op == "delete":
+            self._gone(item, change, known, version, "gone")
+            return
+        print_ = hashlib.blake2b(_encode(change.record), digest_size=12).hexdigest()
+        if known is not None and known.fingerprint == print_:
+            self.counts["duplicate"] += 1
+            self._remember(item.key, known._replace(version=version))
+            return
+        if not self._intake.map.wanted(change.record):
+            self._gone(item, change, known, version, "filtered", print_)
+            return
+        missing_key = [name for name in self._intake.declared.key if change.record.get(name) in (None, "")]
+        found = (
+            Refusal(Reason.KEY_MISSING, "", missing_key[0], "empty")
+            if missing_key
+            else self._intake.map.map(change.record)
+        )
+        if isinstance(found, Refusal):
+            self._quarantine(item, change, known, found, version, print_)
+        else:
+            self._accept(item, change, known, found, version, print_)
+
+    def _accept(
+        self, item: Incoming, change: FastChange, known: State | None, found: Mapped, version: str, print_: str
+    ) -> None:
+        number = found.id_number
+        hasher = self._intake.hasher
+        owner = hasher.resident(number) if number else hasher.provisional(item.key)
+        revision = known.revision + 1 if known else 1
+        self._emit(
+            "RecordAsserted", owner, item, change, revision,
+            fields=found.fields, originals=found.originals, mends=found.mends, provisional=not number, as_of=found.as_of,
+        )  # fmt: skip
+        if known is not None and known.owner is not None and known.owner != owner:
+            self._emit("RecordRetracted", known.owner, item, change, revision, moved_to=owner)
+        self._settle(item.key, known)
+        self._remember(item.key, State(version, print_, "accepted", owner, revision))
+        self.counts["accepted"] += 1
+
+    def _gone(
+        self, item: Incoming, change: FastChange, known: State | None, version: str, state: str, print_: str = ""
+    ) -> None:
+        """A record that is deleted, or that the dataset is not to hold any more."""
+        revision = known.revision if known else 0
+        if known is not None and known.owner is not None:
+            revision += 1
+            self._emit("RecordRetracted", known.owner, item, change, revision, moved_to=None)
+        repeated = state == "gone" and (known is None or known.state == "gone")
+        self._settle(item.key, known)
+        self._remember(item.key, State(version, print_, state, None, revision))
+        self.counts["filtered" if state == "filtered" else "duplicate" if repeated else "accepted"] += 1
+
+    def _quarantine(
+        self,
+        item: Incoming,
+        change: FastChange | None,
+        known: State | None,
+        why: Refusal,
+        version: str = "",
+        print_: str = "",
+    ) -> None:
+        intake = self._intake
+        revision = known.revision if known else 0
+        if change is not None:
+            if known is not None and known.owner is not None:
+                revision += 1
+                self._emit("RecordHeld", known.owner, item, change, revision, reason=why.reason.value)
+            owner = known.owner if known else None
+            self._remember(item.key, State(version, print_, "quarantined", owner, revision))
+        place = change.source.place if change else None
+        self.refusals[item.key] = (
+            intake.name, item.key, why.reason.value, why.field, why.column, why.detail, place, intake.topic,
+            self._partition, item.offset, item.event_id, self._moment, False,
+        )  # fmt: skip
+        body = {
+            "reason": why.reason.value, "field": why.field, "column": why.column, "detail": why.detail, "place": place,
+            "meaning": REASONS[why.reason].english, "owner": intake.owner, "system": intake.system,
+            "dataset": intake.dataset, "record_key": item.key, "event_id": item.event_id,
+            "topic": intake.topic, "partition": self._partition, "offset": item.offset,
+        }  # fmt: skip
+        self._send(intake.quarantine, item.key, "RecordQuarantined", _encode(body))
+        self.counts["quarantined"] += 1
+
+    def _settle(self, key: str, known: State | None) -> None:
+        """A refusal of this record, in this batch or before, is mended."""
+        self.refusals.pop(key, None)
+        if known is not None and known.state == "quarantined":
+            self.mended.append(key)
+
+    def _remember(self, key: str, state: State) -> None:
+        self._states[key] = self.changed[key] = state
+
+    def _emit(self, kind: str, resident: str, item: Incoming, change: FastChange, revision: int, **more: Any) -> None:
+        body = {
+            "type": kind, "version": 1, "resident_id": resident, "system": self._intake.system,
+            "dataset": self._intake.dataset, "record_key": item.key, "revision": revision,
+            "event_id": item.event_id, "committed_at": change.source.committed_at, **more,
+        }  # fmt: skip
+        self._send(RESIDENT_TOPIC, resident, kind, _encode(body))
+
+    def _send(self, topic: str, key: str, kind: str, value: bytes) -> None:
+        partition = partition_of(key, self._intake.partitions)
+        target = f"{topic}/{partition}"
+        number = self.numbers.get(target, 0)
+        self.numbers[target] = number + 1
+        self.out.append(Outgoing(topic, partition, key, kind, self._origin, number, value))

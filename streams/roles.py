@@ -1,0 +1,163 @@
+"""The two Faust roles: ``streams`` decides what becomes of source records, ``projections`` folds what was decided."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from contracts.errors import DatasetPaused, SourceSick
+from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, RESIDENT_TOPIC
+from projections.engine import Arrival, ViewEngine
+from streams.intake import Incoming, Intake
+from streams.relay import Publish, Relay
+from streams.runner import Runner
+from streams.store import Store
+
+log = structlog.get_logger()
+
+_REMEMBERED = 20_000
+
+
+class StreamsRole:
+    """Intake and relay of all datasets."""
+
+    def __init__(
+        self,
+        store: Store,
+        intakes: list[Intake],
+        *,
+        bootstrap: str,
+        instance: str,
+        datadir: str,
+        wrap: Callable[[Publish], Publish] = lambda publish: publish,
+    ) -> None:
+        self._store, self._intakes = store, {intake.topic: intake for intake in intakes}
+        self._runner = Runner(
+            "onewindow-streams", bootstrap=bootstrap, instance=instance, datadir=datadir, check=store.check
+        )
+        self._relay = Relay(store, bootstrap, self._runner.in_thread, wrap=wrap)
+        self._paused: set[str] = set()
+        for topic in self._intakes:
+            self._runner.agent(topic, self._take, self._taken)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Work until told to stop."""
+        self._go_on_after_a_mend()
+        try:
+            await self._runner.run(stop, self._relay.run, ready=ready)
+        finally:
+            await self._relay.close()
+
+    def _go_on_after_a_mend(self) -> None:
+        """A dataset that was paused under another mapping goes on."""
+        for topic, (mapping, _) in self._store.pauses().items():
+            intake = self._intakes.get(topic)
+            if intake is not None and intake.mapping != mapping:
+                self._store.end_pause(topic)
+                log.info("a paused dataset goes on under its new mapping", topic=topic)
+
+    def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
+        """Decide a batch. A dataset that turns out sick is paused: its batches wait, all others go on."""
+        intake = self._intakes[topic]
+        if (paused := self._store.pauses().get(topic)) is not None:
+            raise DatasetPaused(
+                paused[1], fix=f"mend sources/{intake.system}.yaml or the source, then start streams again"
+            )
+        try:
+            return intake.take(partition, first, [_incoming(record) for record in records])
+        except SourceSick as sick:
+            self._store.set_pause(topic, intake.mapping, sick.finding)
+            raise DatasetPaused(sick.finding, fix=sick.fix) from sick
+
+    async def _taken(self, outcome: Any) -> None:
+        if outcome.missing:
+            log.warning("a batch of a source was lost on the way", missing=outcome.missing)
+        self._relay.wake()
+
+
+def _incoming(record: Any) -> Incoming:
+    headers = dict(record.headers)
+    return Incoming(
+        record.offset,
+        (record.key or b"").decode(),
+        headers.get("ce_id", b"").decode(),
+        headers.get("ce_sequence", b"").decode(),
+        record.value or b"",
+    )
+
+
+class Freshness:
+    """How long changes took from the source's commit into the view: of the last 20,000, in milliseconds."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now, self._lags = now, deque[float](maxlen=_REMEMBERED)
+        self.applied = 0
+
+    def note(self, committed: list[str]) -> None:
+        """Changes that are in the view as of now, by the time of their commits."""
+        moment = self._now()
+        self._lags.extend((moment - datetime.fromisoformat(at).timestamp()) * 1_000 for at in committed)
+
+    def percentiles(self) -> dict[str, float | None]:
+        """p50, p95 and p99; None while nothing was measured."""
+        lags = sorted(self._lags)
+        if not lags:
+            return {"p50": None, "p95": None, "p99": None}
+        return {f"p{part}": round(lags[min(len(lags) * part // 100, len(lags) - 1)], 1) for part in (50, 95, 99)}
+
+    def __len__(self) -> int:
+        return len(self._lags)
+
+
+class ProjectionsRole:
+    """The projection of ``community.resident`` into the view."""
+
+    def __init__(self, view: ViewEngine, *, bootstrap: str, instance: str, datadir: str) -> None:
+        self._view, self.freshness = view, Freshness()
+        self._runner = Runner(
+            "onewindow-projections", bootstrap=bootstrap, instance=instance, datadir=datadir, check=view.check
+        )
+        self._runner.agent(RESIDENT_TOPIC, self._take, self._taken)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Work until told to stop."""
+        await self._runner.run(stop, ready=ready)
+
+    def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
+        arrivals = [arrival(record) for record in records]
+        taken = self._view.take(topic, partition, first=first, to=records[-1].offset + 1, arrivals=arrivals)
+        return taken, [at for item in arrivals if (at := _committed(item.value)) is not None]
+
+    async def _taken(self, outcome: Any) -> None:
+        taken, committed = outcome
+        self.freshness.applied += taken.applied
+        self.freshness.note(committed)
+        for gap in taken.gaps:
+            log.warning("events are missing", origin=gap.origin, expected=gap.expected, found=gap.found)
+
+
+def arrival(record: Any) -> Arrival:
+    """A record of a community topic as the engine takes it."""
+    headers = dict(record.headers)
+    return Arrival(record.offset, headers[ORIGIN_HEADER].decode(), int(headers[NUMBER_HEADER]), record.value)
+
+
+_MARK = b'"committed_at":"'
+
+
+def _committed(value: bytes) -> str | None:
+    """The commit time inside an event, without decoding it once more."""
+    at = value.find(_MARK)
+    if at < 0:
+        return None
+    start = at + len(_MARK)
+    return value[start : value.index(b'"', start)].decode()
+
+
+__all__ = ["Freshness", "ProjectionsRole", "StreamsRole", "arrival"]

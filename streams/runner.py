@@ -1,0 +1,155 @@
+"""Runs a Faust app of whole-batch agents as one role: start, work, notice that it stands still, stop.
+
+What to do with a batch follows from the family of the error: a database or broker that is away is waited for, a broken
+invariant ends the role with its message, and so does an error nobody foresaw. Nothing is acknowledged but what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from contracts.errors import DatasetPaused, OutOfStep, RetryLater, RoleStalled
+from streams.batches import BatchApp
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE_S = 2.0
+_STALLED_S = 60.0
+Work = Callable[[str, int, int, list[Any]], Any]
+"""(topic, partition, first offset, records) -> what became of them; runs in the database's thread."""
+
+
+class Runner:
+    """One role. ``positions`` and ``check`` speak for its database."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bootstrap: str,
+        instance: str,
+        datadir: str,
+        check: Callable[[str, int, int, int], int],
+    ) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-database")
+        self._check = check
+        self.app = BatchApp(name, bootstrap=bootstrap, instance=instance, locate=self._locate, datadir=datadir)
+        self.moved_at = time.monotonic()
+        self._held: set[str] = set()
+
+    async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function of the database; one at a time, for it has one writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    async def _locate(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[tuple[str, int], int]:
+        def ask() -> dict[tuple[str, int], int]:
+            return {place: self._check(*place, start, end) for place, (start, end) in bounds.items()}
+
+        while True:
+            try:
+                return dict(await self.in_thread(ask))
+            except RetryLater as error:
+                log.warning("the database is waited for", code=error.code)
+                await asyncio.sleep(1.0)
+
+    def agent(self, topic: str, work: Work, after: Callable[[Any], Awaitable[None]]) -> None:
+        """An agent for a topic: each batch goes through ``work``, then ``after`` gets what became of it."""
+
+        async def each_batch(stream: Any) -> None:
+            async for event in stream.noack().events():
+                outcome = await self._persist(topic, event, work)
+                await stream.ack(event)
+                self.moved_at = time.monotonic()
+                await after(outcome)
+
+        self.app.agent(self.app.batches(topic), name=f"agents.{topic}")(each_batch)
+
+    async def _persist(self, topic: str, event: Any, work: Work) -> Any:
+        """Do the work of a batch until it is done."""
+        pause = 0.05
+        while True:
+            try:
+                outcome = await self.in_thread(work, topic, event.message.partition, event.key, event.value)
+            except OutOfStep as error:  # the offset moved elsewhere: start again from what is stored
+                await self._end(error)
+            except RetryLater as error:
+                log.warning("a batch waits", topic=topic, code=error.code)
+                self._hold(topic, isinstance(error, DatasetPaused))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            except Exception as error:  # noqa: BLE001 - the edge of the role: it ends with what it was
+                await self._end(error)
+            else:
+                self._hold(topic, False)
+                return outcome
+
+    def _hold(self, topic: str, held: bool) -> None:
+        """Fetch nothing more of a topic that is paused, or go on: a full queue would hold up every other one."""
+        if held == (topic in self._held):
+            return
+        tps = {tp for tp in self.app.consumer.assignment() if tp.topic == topic}
+        if held:
+            self._held.add(topic)
+            self.app.consumer.pause_partitions(tps)
+        else:
+            self._held.discard(topic)
+            self.app.consumer.resume_partitions(tps)
+
+    async def _end(self, error: BaseException) -> None:
+        self.app.fail(error)
+        await asyncio.Event().wait()  # nothing more is done with this batch; the app is being stopped
+
+    async def run(self, stop: asyncio.Event, *beside: Callable[[], Awaitable[None]], ready: Callable[[], None]) -> None:
+        """Run until told to stop. ``beside``: what else runs meanwhile. Raises what the app failed with."""
+        self.app.finalize()
+        await self.app.start()
+        ready()
+        waits = [stop.wait(), self.app.failed.wait(), self._watch(), *(task() for task in beside)]
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stop_app()
+            self._thread.shutdown()
+        if self.app.failure is not None:
+            raise self.app.failure
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _stop_app(self) -> None:
+        try:
+            await asyncio.wait_for(self.app.stop(), 5.0)
+        except (TimeoutError, asyncio.CancelledError):
+            log.warning("the app did not stop in time; what it had not done is done after the next start")
+
+    async def _watch(self) -> None:
+        """Standing still with work waiting, for a minute, is a fault that a restart may mend."""
+        while True:
+            await asyncio.sleep(5.0)
+            if time.monotonic() - self.moved_at > _STALLED_S and await self._lags():
+                raise RoleStalled(
+                    f"{self.app.conf.id} stood still for {_STALLED_S:.0f} s although events were waiting",
+                    fix="it is started again; if it comes back, look at its log",
+                )
+
+    async def _lags(self) -> bool:
+        consumer = self.app.consumer
+        assigned = list(consumer.assignment())
+        if not assigned:
+            return False
+        ends = await consumer.highwaters(*assigned)
+        stored = await self._locate({(tp.topic, tp.partition): (0, ends[tp] or 0) for tp in assigned})
+        lags = any((ends[tp] or 0) > stored[tp.topic, tp.partition] for tp in assigned)
+        if not lags:
+            self.moved_at = time.monotonic()
+        return lags

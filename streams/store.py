@@ -1,0 +1,253 @@
+"""The SQL store of streams: what it knows of each record, its decisions, and the outbox (guarantee 2).
+
+One transaction takes a batch: compare-and-set of the offset, the state of its records, the books, the refusals, and the
+outgoing events as one outbox row. Whatever stands here was decided once and is never computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep
+from projections import bulk
+from projections.databases import reading, writing
+
+metadata = sa.MetaData()
+_text, _big = sa.Text, sa.BigInteger
+
+log = sa.Table(
+    "log",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("cluster_id", _text),
+    sa.Column("topic_id", _text),
+)
+position = sa.Table(
+    "position",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("next_offset", _big, nullable=False),
+)
+record = sa.Table(
+    "record",
+    metadata,
+    sa.Column("dataset", _text, primary_key=True, comment="system.dataset"),
+    sa.Column("record_key", _text, primary_key=True),
+    sa.Column("version", _text, nullable=False, comment="the newest that was decided, refused ones included"),
+    sa.Column("fingerprint", _text, nullable=False, comment="of the source record; empty when it is gone"),
+    sa.Column("state", _text, nullable=False, comment="accepted, quarantined, filtered, gone"),
+    sa.Column("owner", _text, comment="the resident that it speaks of, by what was accepted last"),
+    sa.Column("revision", _big, nullable=False, comment="how many decisions about it were emitted"),
+)
+books = sa.Table(
+    "books",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    *(sa.Column(name, _big, nullable=False) for name in ("accepted", "quarantined", "duplicate", "stale", "filtered")),
+)
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("dataset", _text, primary_key=True),
+    sa.Column("record_key", _text, primary_key=True),
+    *(sa.Column(name, _text) for name in ("reason", "field", "column", "detail", "place", "topic")),
+    sa.Column("partition", sa.Integer),
+    sa.Column("offset", _big),
+    sa.Column("event_id", _text),
+    sa.Column("refused_at", _text),
+    sa.Column(
+        "mended", sa.Boolean, nullable=False, comment="a newer version of the record was accepted, or it is gone"
+    ),
+)
+number = sa.Table(
+    "number",
+    metadata,
+    sa.Column("origin", _text, primary_key=True, comment="input topic/partition"),
+    sa.Column("target", _text, primary_key=True, comment="output topic/partition"),
+    sa.Column("next_number", _big, nullable=False),
+)
+arrival = sa.Table(
+    "arrival",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("epoch", _big, nullable=False),
+    sa.Column("next_number", _big, nullable=False),
+    sa.Column("missing", _big, nullable=False, comment="events of this epoch that were numbered and never came"),
+)
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("topic", _text, nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("events", sa.LargeBinary, nullable=False),
+)
+pause = sa.Table(
+    "pause",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("mapping", _text, nullable=False, comment="fingerprint of the mapping that it was paused under"),
+    sa.Column("finding", _text, nullable=False),
+)
+
+BOOKS = ("accepted", "quarantined", "duplicate", "stale", "filtered")
+
+
+class State(NamedTuple):
+    """What is known of one record; the columns of ``record`` after its key."""
+
+    version: str
+    fingerprint: str
+    state: str
+    owner: str | None
+    revision: int
+
+
+class Store:
+    """The store at one URL. ``engine`` comes from ``projections.databases.open_view``."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def prepare(self, cluster_id: str, topic_ids: Mapping[str, str]) -> None:
+        """Create what is missing. Raises AnotherLog when the stored offsets belong to another cluster or topic."""
+        with writing(self.engine) as connection:
+            metadata.create_all(connection)
+            known = {row.topic: (row.cluster_id, row.topic_id) for row in connection.execute(sa.select(log))}
+            for topic, topic_id in topic_ids.items():
+                if topic not in known:
+                    connection.execute(sa.insert(log).values(topic=topic, cluster_id=cluster_id, topic_id=topic_id))
+                elif known[topic] != (cluster_id, topic_id):
+                    where = self.engine.url.render_as_string(hide_password=True)
+                    raise AnotherLog(
+                        f"the store of streams at {where} holds offsets of another {topic} (cluster {known[topic][0]})",
+                        fix="give it back the broker directory it was made with, or start from an empty deployment",
+                    )
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition that was read from."""
+        with reading(self.engine) as connection:
+            return {(row.topic, row.partition): row.next_offset for row in connection.execute(sa.select(position))}
+
+    def check(self, topic: str, partition: int, start: int, end: int) -> int:
+        """The offset to go on from. Raises LogTrimmed, LogTooShort."""
+        stored = self.positions().get((topic, partition), 0)
+        if stored < start:
+            raise LogTrimmed(
+                f"streams goes on from offset {stored} of {topic}/{partition}, but the log starts at {start}",
+                fix=f"read the dataset again: onewindow source reread; lengthen the retention of {topic}",
+            )
+        if stored > end:
+            raise LogTooShort(
+                f"streams has read {topic}/{partition} up to offset {stored}, but the log ends at {end}",
+                fix="restore the log's tail, or start from an empty deployment: the sources are read again",
+            )
+        return stored
+
+    # -- within the transaction of a batch ----------------------------------------------------------------------------
+
+    def advance(self, connection: sa.Connection, topic: str, partition: int, *, first: int, to: int) -> int:
+        """Move the offset from where it stands to ``to``; returns where it stood. Raises OutOfStep when ``first`` is
+        beyond that: another worker's doing, or a hole."""
+        here = (position.c.topic == topic, position.c.partition == partition)
+        stored = connection.scalar(sa.select(position.c.next_offset).where(*here).with_for_update())
+        if stored is None:
+            connection.execute(sa.insert(position).values(topic=topic, partition=partition, next_offset=0))
+            connection.execute(sa.insert(books).values(topic=topic, partition=partition, **dict.fromkeys(BOOKS, 0)))
+            stored = 0
+        if first > stored:
+            raise OutOfStep(
+                f"{topic}/{partition} is given from offset {first}, but streams stands at {stored}",
+                fix="nothing to do: the worker goes back to the stored offset",
+            )
+        connection.execute(sa.update(position).where(*here).values(next_offset=max(stored, to)))
+        return int(stored)
+
+    def states(self, connection: sa.Connection, dataset: str, keys: Sequence[str]) -> dict[str, State]:
+        """What is known of these records."""
+        names = ("record_key", *State._fields)
+        rows = bulk.find(connection, record, names, "record_key", keys, dataset=dataset)
+        return {row[0]: State(*row[1:]) for row in rows}
+
+    def write(self, connection: sa.Connection, dataset: str, states: Mapping[str, State]) -> None:
+        """What is known of these records now."""
+        bulk.upsert(connection, record, [(dataset, key, *state) for key, state in states.items()])
+
+    def count(self, connection: sa.Connection, topic: str, partition: int, counts: Mapping[str, int]) -> None:
+        """Add to the books of an input partition."""
+        connection.execute(
+            sa.update(books)
+            .where(books.c.topic == topic, books.c.partition == partition)
+            .values({name: books.c[name] + counts.get(name, 0) for name in BOOKS})
+        )
+
+    def refuse(self, connection: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Write refusals down, the newest of each record."""
+        bulk.upsert(connection, quarantine, list(rows))
+
+    def mend(self, connection: sa.Connection, dataset: str, keys: Sequence[str]) -> None:
+        """Mark refusals whose record was accepted since."""
+        rows = bulk.find(connection, quarantine, ("dataset", "record_key"), "record_key", keys, dataset=dataset)
+        bulk.update(connection, quarantine, ("mended",), [(*row, True) for row in rows])
+
+    def numbers(self, connection: sa.Connection, origin: str) -> dict[str, int]:
+        """target -> the next number of this origin."""
+        rows = connection.execute(sa.select(number.c.target, number.c.next_number).where(number.c.origin == origin))
+        return {row.target: row.next_number for row in rows}
+
+    def post(
+        self, connection: sa.Connection, topic: str, partition: int, events: bytes, numbers: Mapping[str, int]
+    ) -> None:
+        """Put a batch's outgoing events into the outbox, and move its numbers."""
+        connection.execute(sa.insert(outbox).values(topic=topic, partition=partition, events=events))
+        bulk.upsert(connection, number, [(f"{topic}/{partition}", target, at) for target, at in numbers.items()])
+
+    def arrivals(self, connection: sa.Connection, topic: str, partition: int) -> tuple[int, int, int]:
+        """(epoch, next number, missing) of what a producer numbered."""
+        here = (arrival.c.topic == topic, arrival.c.partition == partition)
+        row = connection.execute(sa.select(arrival).where(*here)).one_or_none()
+        return (row.epoch, row.next_number, row.missing) if row else (0, 0, 0)
+
+    def note_arrivals(
+        self, connection: sa.Connection, topic: str, partition: int, epoch: int, next_number: int, missing: int
+    ) -> None:
+        """Remember them."""
+        bulk.upsert(connection, arrival, [(topic, partition, epoch, next_number, missing)])
+
+    # -- the outbox ---------------------------------------------------------------------------------------------------
+
+    def unsent(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """(id, events) of outbox rows after this id, in order."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                sa.select(outbox.c.id, outbox.c.events).where(outbox.c.id > after).order_by(outbox.c.id).limit(limit)
+            )
+            return [(row.id, row.events) for row in rows]
+
+    def sent(self, up_to: int) -> None:
+        """Delete what was acknowledged."""
+        with writing(self.engine) as connection:
+            connection.execute(sa.delete(outbox).where(outbox.c.id <= up_to))
+
+    # -- pauses -------------------------------------------------------------------------------------------------------
+
+    def pauses(self) -> dict[str, tuple[str, str]]:
+        """topic -> (mapping, finding) of datasets that are paused."""
+        with reading(self.engine) as connection:
+            return {row.topic: (row.mapping, row.finding) for row in connection.execute(sa.select(pause))}
+
+    def set_pause(self, topic: str, mapping: str, finding: str) -> None:
+        """Pause a dataset."""
+        with writing(self.engine) as connection:
+            bulk.upsert(connection, pause, [(topic, mapping, finding)])
+
+    def end_pause(self, topic: str) -> None:
+        """Let a dataset go on."""
+        with writing(self.engine) as connection:
+            connection.execute(sa.delete(pause).where(pause.c.topic == topic))

@@ -1,0 +1,63 @@
+"""What the tests of the sample city share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from examples.city.city import City
+from examples.city.hrss import COLUMNS, TABLES
+
+ROOT = Path(__file__).parent.parent.parent
+RESIDENTS, SEED = 1_500, 5
+
+
+def new_directory() -> Path:
+    """Not pytest's own folder: run by root, the server is another user, who can't enter that."""
+    return Path(tempfile.mkdtemp(prefix="onewindow-city-"))
+
+
+def rows(city: City, dataset: str) -> dict[str, tuple[object, ...]]:
+    """What the department's table holds, by key, without the time of the machine."""
+    columns = ", ".join(COLUMNS[dataset])
+    found = city.hrss.owner.execute(f"select {columns} from {TABLES[dataset]} order by 1").fetchall()
+    city.hrss.owner.rollback()
+    return {row[0]: row for row in found}
+
+
+def digest(city: City) -> dict[str, str]:
+    """Each table and dump of the departments, and what should come of them, as a hash."""
+    parts = {dataset: repr(list(rows(city, dataset).values())) for dataset in TABLES}
+    parts |= {path.name: path.read_bytes().hex() for path in city.drop.iterdir()}
+    parts["expected"] = json.dumps([[e.id_number, e.fields] for e in city.truth.expected_residents()])
+    return {name: f"{len(text)}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" for name, text in parts.items()}
+
+
+def tables_equal_truth(city: City) -> None:
+    for dataset in TABLES:
+        meant = {r.key: tuple(r.row[column] for column in COLUMNS[dataset]) for r in city.truth.records(dataset)}
+        assert rows(city, dataset) == meant
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "examples.city", *map(str, arguments)]
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def started(*arguments: object) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """A running city, and what it said when it was up."""
+    process = subprocess.Popen(
+        command("run", *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    if not said:
+        raise AssertionError(process.communicate()[1])
+    return process, json.loads(said)

@@ -1,0 +1,104 @@
+import pytest
+
+from examples.city.records import ELDER, INSURED, PENSION
+from examples.city.registers import at_first
+from examples.city.truth import Truth, _expected
+
+
+def _clean_elder():
+    """A resident with all three records and no fault."""
+    for number in range(1_000):
+        found = {record.dataset: record for record in at_first(1, number)}
+        if len(found) == 3 and not any(record.fault for record in found.values()):
+            return number, found
+    raise AssertionError
+
+
+def test_authority_decides_field_by_field():
+    number, found = _clean_elder()
+    said = found[ELDER]
+    found[ELDER] = said._replace(
+        fields={
+            **said.fields,
+            "phone": "10009999999",
+            "community_code": "370102013017",
+            "name": "别名",
+            "sex": "unknown",
+        }
+    )
+    (expected,) = _expected(number, found.values())
+    assert expected.fields["phone"] == "10009999999"
+    assert expected.fields["community_code"] == "370102013017"
+    assert expected.fields["name"] == found[INSURED].fields["name"]
+    assert expected.fields["sex"] == found[INSURED].fields["sex"]
+    assert expected.winners["phone"] == (ELDER, said.key)
+    assert expected.winners["birth_on"] == (INSURED, found[INSURED].key)
+    assert expected.fields["address"] == said.fields["address"]
+    assert (PENSION, found[PENSION].key) in expected.benefits
+
+
+def test_where_the_authority_says_nothing_the_other_is_heard():
+    number, found = _clean_elder()
+    silent = {name: value for name, value in found[ELDER].fields.items() if name != "phone"}
+    found[ELDER] = found[ELDER]._replace(fields=silent)
+    (expected,) = _expected(number, found.values())
+    assert expected.winners["phone"] == (INSURED, found[INSURED].key)
+
+
+def test_a_refused_record_says_nothing_and_is_held():
+    number, found = _clean_elder()
+    found[INSURED] = found[INSURED]._replace(fields={}, fault="id_masked", reason="id_masked")
+    (expected,) = _expected(number, found.values())
+    assert expected.winners["name"] == (ELDER, found[ELDER].key)
+    assert "ethnic_group" not in expected.fields
+    assert expected.held == [found[INSURED]]
+
+
+def test_a_record_without_a_number_is_a_resident_of_its_own():
+    number, found = _clean_elder()
+    fields = {name: value for name, value in found[ELDER].fields.items() if name != "id_number"}
+    found[ELDER] = found[ELDER]._replace(fields=fields, fault="id_missing")
+    known, provisional = _expected(number, found.values())
+    assert known.id_number == found[INSURED].fields["id_number"]
+    assert provisional.id_number is None
+    assert provisional.records == [found[ELDER]]
+
+
+def test_the_departments_differ_honestly_in_a_few():
+    differing = {"phone": 0, "community_code": 0, "name": 0}
+    both = 0
+    for number in range(20_000):
+        found = {record.dataset: record for record in at_first(3, number) if record.fault is None}
+        if INSURED in found and ELDER in found:
+            both += 1
+            for name in differing:
+                differing[name] += found[INSURED].fields[name] != found[ELDER].fields[name]
+    assert all(0.002 < count / both < 0.04 for count in differing.values()), (differing, both)
+
+
+def test_the_truth_of_no_city_is_not_made_up(tmp_path):
+    with pytest.raises(FileNotFoundError, match="build"):
+        Truth.open(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_change_is_kept_with_its_number(tmp_path):
+    truth = Truth(tmp_path / "truth.sqlite")
+    truth.begin(1_000, 1)
+    truth.finish()
+    number, found = _clean_elder()
+    moved = found[INSURED]._replace(fields={**found[INSURED].fields, "community_code": "370102013017"})
+    truth.change(
+        [moved], gone=[found[ELDER]], residents={number: {"community_code": "370102013017"}}, state={"changes": "1"}
+    )
+    truth.close()
+    truth = Truth.open(tmp_path)
+    assert truth.get("changes", "0") == "1"
+    assert truth.resident(number).community_code == "370102013017"
+    assert set(truth.records_of(number)) == {INSURED, PENSION}
+    by_number = truth.expected_resident(number)
+    assert by_number == truth.expected_resident(moved.fields["id_number"])
+    assert by_number[0].fields["community_code"] == "370102013017"
+    assert [found for found in truth.expected_residents() if found.number == number] == by_number
+    assert sum(1 for _ in truth.residents()) == 1_000
+    truth.close()
