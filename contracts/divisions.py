@@ -111,7 +111,7 @@ def division_code(raw: object, *, on: date | None = None) -> Parsed[str]:
         text, mend = whole, last(mend, Mend.NUMBER_FORM)
     if (bare := _INNER.sub("", text)) != text:
         text, mend = bare, last(mend, Mend.SPACES)
-    if (bare := _HYPHENS.sub("", text)) != text:
+    if not text.startswith("-") and (bare := _HYPHENS.sub("", text)) != text:
         text, mend = bare, last(mend, Mend.SEPARATORS)
     if not _CODE.fullmatch(text):
         raise Refused(Reason.DIVISION_CODE, shape(text))

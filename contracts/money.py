@@ -20,7 +20,7 @@ _AFTER = {
     "fen": re.compile(r"\s*分$"),
 }
 _BRACKETS = re.compile(r"\((.+)\)")
-_EXACT = 2**53  # past this, a reader of JSON may round
+_LARGEST = 2**63 - 1  # what a database column holds
 
 
 def fen(raw: object, *, unit: Literal["fen", "yuan"]) -> Parsed[int]:
@@ -30,7 +30,7 @@ def fen(raw: object, *, unit: Literal["fen", "yuan"]) -> Parsed[int]:
     noise of a floating-point column is seen. A 元 behind an amount declared in fen is refused as well. Negative amounts
     are refused with MONEY_NEGATIVE, also in a bookkeeper's brackets.
     """
-    if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw <= _EXACT // 100:
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw <= _LARGEST // 100:
         return (raw if unit == "fen" else raw * 100), None
     if unit == "yuan" and isinstance(raw, str) and (plain := _PLAIN_YUAN.fullmatch(raw)):
         return int(plain.group(1)) * 100 + int(plain.group(2)), None
@@ -45,12 +45,12 @@ def fen(raw: object, *, unit: Literal["fen", "yuan"]) -> Parsed[int]:
     sign, whole, part = found.group(1), (found.group(2) or "0").replace(",", ""), (found.group(3) or "").rstrip("0")
     if len(part) > (2 if unit == "yuan" else 0):
         raise Refused(Reason.MONEY_UNREADABLE, "a part of a 分")
-    if len(whole.lstrip("0")) > 15:
-        raise Refused(Reason.MONEY_UNREADABLE, "beyond 2^53 分")
+    if len(whole.lstrip("0")) > 18:
+        raise Refused(Reason.MONEY_UNREADABLE, "beyond 2^63 分")
     amount = int(whole) * 100 + int(part.ljust(2, "0")) if unit == "yuan" else int(whole)
     if sign == "-" and amount:
         raise Refused(Reason.MONEY_NEGATIVE, "negative")
-    if amount > _EXACT:
-        raise Refused(Reason.MONEY_UNREADABLE, "beyond 2^53 分")
+    if amount > _LARGEST:
+        raise Refused(Reason.MONEY_UNREADABLE, "beyond 2^63 分")
     changed = bare != text or "," in bare or sign or not found.group(2) or bare.endswith(".")
     return amount, (Mend.MONEY_FORM if changed else mend)

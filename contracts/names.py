@@ -24,6 +24,7 @@ _CHINESE_DOT = re.compile(f"[{_DOTS}.．。｡]+")
 _ENTITY = re.compile(r"&(?:#183|#xb7|middot);", re.IGNORECASE)  # U+00B7, as a web form stored it
 _INNER = re.compile(f"[{EDGES}]+")
 _CHINESE_SPACE = re.compile(f"(?<=[{_HAN}{DOT}])[ ]|[ ](?=[{_HAN}{DOT}])")
+_NOT_AT_EDGES = f"{DOT} '’‘`"
 _MARKS = frozenset(f"{DOT} -'’ʼ‐()\u3005\u3007.")
 _PLACEHOLDERS = "锟斤拷"  # what UTF-8's U+FFFD looks like when it is read as GBK
 _NO_NAMES = NOTHING | {_PLACEHOLDERS}
@@ -56,7 +57,7 @@ def name(raw: object) -> Parsed[str]:
     if (single := _INNER.sub(" ", text)) != text:
         text, mend = single, last(mend, Mend.SPACES)
     chinese = _HOLDS_HAN.search(text) is not None
-    dotted = _CHINESE_DOT.sub(DOT, text).strip(f"{DOT} ") if chinese else _ANY_DOT.sub(DOT, text)
+    dotted = _CHINESE_DOT.sub(DOT, text).strip(_NOT_AT_EDGES) if chinese else _ANY_DOT.sub(DOT, text)
     if dotted != text:
         text, mend = dotted, last(mend, Mend.NAME_DOT)
     if chinese and (joined := _CHINESE_SPACE.sub("", text)) != text:

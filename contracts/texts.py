@@ -23,9 +23,7 @@ Parsed: TypeAlias = tuple[T | None, Mend | None]
 EDGES = "\t\n\v\f\r \u0085\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 """Every space that sources put around a value: ASCII, no-break, typographic, ideographic."""
 
-_BLANK = frozenset(
-    {"", "null", "none", "nil", "nan", "nat", "undefined", "\\n", "n/a", "#n/a", "(null)", "<null>", "[null]"}
-)
+_BLANK = frozenset({"", "null", "none", "nil", "nat", "undefined", "\\n", "n/a", "#n/a", "(null)", "<null>", "[null]"})
 NOTHING = frozenset(
     {"无", "暂无", "没有", "空", "不详", "不明", "未知", "未填", "未填写", "未登记", "未提供", "(空)", "<空>"}
 )
@@ -48,12 +46,12 @@ _LINE_BREAKS = re.compile("[\t\n\v\f\r\u0085\u2028\u2029]+ *")
 
 _POINT_ZERO = re.compile(r"([+-]?[\d,]+)\.0*", re.ASCII)
 _WHOLE = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)", re.ASCII)
-_EXACT = 2**53  # past this, a reader of JSON may round
+_LARGEST = 2**63 - 1  # what a database column holds
 
 _PHONE_MARKS = re.compile(r"[\s\-()+.‐‑–—−·]+")
 _EXTENSION = re.compile(r"(?:转|分机|ext\.?|x|#)\s*:?\s*\d{1,6}$", re.IGNORECASE)
 _COUNTRY = re.compile(r"(?:00)?86(?=\d{10})", re.ASCII)
-_MOBILE = re.compile(r"1\d{10}", re.ASCII)
+_MOBILE = re.compile(r"1(?!1)\d{10}", re.ASCII)  # 11x are emergency numbers; other prefixes are given out as needed
 _FIXED = re.compile(r"0(?:10|2\d)\d{7,8}|0[3-9]\d{9,10}|[48]00\d{7}", re.ASCII)
 
 
@@ -69,10 +67,10 @@ def written(raw: object) -> str:
     """A value of the source as text. What is no single value (a list, say) becomes U+FFFD, which no parser accepts."""
     if isinstance(raw, str):
         return raw
-    if raw is None:
+    if raw is None or raw != raw:  # noqa: PLR0124 - a floating-point NaN is how pandas holds an empty cell
         return ""
     if isinstance(raw, Decimal):
-        return str(raw) if raw.is_nan() else format(raw, "f")
+        return format(raw, "f")
     if isinstance(raw, int | float | date):
         return str(raw)
     return "\ufffd"
@@ -157,8 +155,8 @@ def text(raw: object) -> Parsed[str]:
 
 
 def number(raw: object) -> Parsed[int]:
-    """A whole number; ``1,234``, ``+5`` and ``12.0`` are mended. Beyond ±2^53 it is refused: readers of JSON round."""
-    if isinstance(raw, int) and not isinstance(raw, bool) and -_EXACT <= raw <= _EXACT:
+    """A whole number; ``1,234``, ``+5`` and ``12.0`` are mended. Beyond ±2^63 it is refused: no column holds it."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and -_LARGEST <= raw <= _LARGEST:
         return raw, None
     value, mend = clean(raw)
     if says_nothing(value):
@@ -167,8 +165,8 @@ def number(raw: object) -> Parsed[int]:
     if not _WHOLE.fullmatch(bare) or len(bare) > 24:
         raise Refused(Reason.NUMBER_UNREADABLE, shape(value))
     plain = bare.replace(",", "").removeprefix("+")
-    if abs(int(plain)) > _EXACT:
-        raise Refused(Reason.NUMBER_UNREADABLE, "beyond 2^53")
+    if abs(int(plain)) > _LARGEST:
+        raise Refused(Reason.NUMBER_UNREADABLE, "beyond 2^63")
     return int(plain), (Mend.NUMBER_FORM if plain != value else mend)
 
 

@@ -116,6 +116,7 @@ def connectors(deployment: Deployment) -> None:
     for thread in threads:
         thread.start()
     run_file.ready()
+    stop.wait()
     for thread in threads:
         thread.join()
     run_file.stop()

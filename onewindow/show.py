@@ -240,7 +240,7 @@ def up(deployment: Deployment) -> int:
         signal.signal(number, ask_to_stop)
     for finding in check(deployment, None):
         if finding["level"] == "fail":
-            err.print(f"{finding['text']}", style="yellow")
+            err.print(finding["text"], style="yellow", soft_wrap=True, markup=False)
             if finding["exit_code"] == CONFIG_EXIT:
                 return CONFIG_EXIT
     supervisor.start()
@@ -250,14 +250,14 @@ def up(deployment: Deployment) -> int:
             supervisor.tend()
             for role in supervisor.roles:
                 if role.down:
-                    err.print("\n".join(role.said), style="red")
+                    err.print("\n".join(role.said), style="red", soft_wrap=True, markup=False)
                     return CONFIG_EXIT
                 if role.name not in told and supervisor.is_ready(role):
                     told.add(role.name)
                     err.print(f"{role.name}: ready", style="green")
                 if role.last_exit not in (None, 0) and role.starts > 3 and role.name not in told:
                     told.add(role.name)
-                    err.print("\n".join(supervisor.tail(role.name)), style="yellow")
+                    err.print("\n".join(supervisor.tail(role.name)), style="yellow", soft_wrap=True, markup=False)
             time.sleep(0.1)
     finally:
         supervisor.stop()
@@ -374,7 +374,7 @@ def refusal(found: dict[str, Any]) -> None:
 def findings(found: list[dict[str, Any]]) -> None:
     """The lines of a check."""
     for each in found:
-        out.print(_coloured(f"{each['level']:<4}") + Text(f" {each['subject']}: {each['text']}"))
+        out.print(_coloured(each["level"]) + Text(f" {each['subject']}: {each['text']}"), soft_wrap=True)
 
 
 def explanation(found: dict[str, str]) -> None:

@@ -39,7 +39,6 @@ class Batch:
     count: int
     data: bytes
     ticket: int
-    expires: float
     taken: bool = False
 
 
@@ -63,14 +62,15 @@ class _Lane:
     awaited: int = 0
     again: bool = False
     sequence: int = 0
+    moved: float = 0.0  # when it was last empty, or had a batch acknowledged
 
 
 class Publisher:
     """An idempotent producer for one thread.
 
     ``in_flight``: requests under way per broker (at most 5: the broker remembers that many batches of a producer).
-    ``held_bytes``: ``publish`` waits while more than this is not durable. ``deliver_s``: how long a batch may take,
-    retries included. Raises BrokerUnreachable when the cluster can't be reached in ``deliver_s``.
+    ``held_bytes``: ``publish`` waits while more than this is not durable. ``deliver_s``: how long a partition may
+    acknowledge nothing, retries included. Raises BrokerUnreachable when the cluster can't be reached in ``deliver_s``.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Publisher:
         if not self._open:
             self._moved = time.monotonic()
         self._open[ticket] = 1  # holds the ticket open while its batches are made
-        stamp, expires = int(self._now() * 1000), time.monotonic() + self._deliver_s
+        stamp = int(self._now() * 1000)
         building: dict[int, BatchBuilder] = {}
         for record in records:
             number = partition_of(record.key, count) if record.partition is None else record.partition
@@ -136,11 +136,11 @@ class Publisher:
             if builder is None:
                 builder = building[number] = self._builder(topic, number)
             if not builder.append(stamp, record.key, record.value, record.headers):
-                self._enqueue(topic, number, builder, ticket, expires)
+                self._enqueue(topic, number, builder, ticket)
                 builder = building[number] = self._builder(topic, number)
                 builder.append(stamp, record.key, record.value, record.headers)
         for number, builder in building.items():
-            self._enqueue(topic, number, builder, ticket, expires)
+            self._enqueue(topic, number, builder, ticket)
         self._settle(ticket)
         self.poll()
         while self._held > self._held_limit:
@@ -197,9 +197,11 @@ class Publisher:
             lane = self._lanes[topic, partition] = _Lane(topic, partition)
         return BatchBuilder(self._codec, self._producer, lane.sequence, self._batch_bytes)
 
-    def _enqueue(self, topic: str, partition: int, builder: BatchBuilder, ticket: int, expires: float) -> None:
+    def _enqueue(self, topic: str, partition: int, builder: BatchBuilder, ticket: int) -> None:
         lane, data = self._lanes[topic, partition], builder.build()
-        lane.queue.append(Batch(topic, partition, builder.sequence, builder.count, data, ticket, expires))
+        if not lane.queue:
+            lane.moved = time.monotonic()
+        lane.queue.append(Batch(topic, partition, builder.sequence, builder.count, data, ticket))
         lane.sequence = (lane.sequence + builder.count) & 0x7FFFFFFF
         self._open[ticket] += 1
         self._held += len(data)
@@ -213,9 +215,8 @@ class Publisher:
         while self._dead is None:
             requests: dict[int, list[tuple[_Lane, Batch]]] = {}
             for lane in self._lanes.values():
-                if lane.queue and time.monotonic() > lane.queue[0].expires:
-                    first = lane.queue[0]
-                    return self._fail(first, f"not acknowledged within {self._deliver_s:g} s")
+                if lane.queue and time.monotonic() - lane.moved > self._deliver_s:
+                    return self._fail(lane.queue[0], f"not acknowledged within {self._deliver_s:g} s")
                 while lane.sent < len(lane.queue) and lane.queue[lane.sent].taken:
                     lane.sent += 1
                 if lane.again or lane.sent >= len(lane.queue) or lane.awaited >= self._in_flight:
@@ -251,7 +252,7 @@ class Publisher:
         lane.awaited -= 1
         if outcome.taken:
             batch.taken = True
-            self._moved = time.monotonic()
+            self._moved = lane.moved = time.monotonic()
             while lane.queue and lane.queue[0].taken:
                 first = lane.queue.popleft()
                 lane.sent = max(0, lane.sent - 1)

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import signal
 import sys
 import threading
@@ -39,6 +40,8 @@ def main() -> int:
         command(given)
     except _ToldToEnd:
         return 0
+    except KeyboardInterrupt:
+        return 130
     except (PostgresUnavailable, CityUnfinished, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 69
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, help=f"{_SEED} unless the city is built")
     run.add_argument("--rate", type=float, default=0.0, help="changes a second; 0: none")
     run.add_argument("--dump-each", type=int, default=0, help="deliver the next dump after so many changes; 0: never")
+    run.add_argument("--with-parent", action="store_true", help="end when the process that started this one has ended")
     change.add_argument("kind", choices=[*KINDS, "dump", "stream"])
     change.add_argument("--resident", type=int, help="whom it is done to; any one otherwise")
     change.add_argument("--to", help="move: the code of the community")
@@ -87,6 +91,8 @@ def _run(given: argparse.Namespace) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    if given.with_parent:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(), stop), daemon=True).start()
     city = _city(given)
     with _up(city, stop):
         _say(
@@ -101,6 +107,12 @@ def _run(given: argparse.Namespace) -> None:
             changes.run(given.rate, stop=stop, each=_each_second(changes))
         else:
             stop.wait()
+
+
+def _end_with_parent(parent: int, stop: threading.Event) -> None:
+    while os.getppid() == parent and not stop.wait(0.2):
+        pass
+    stop.set()
 
 
 def _change(given: argparse.Namespace) -> None:

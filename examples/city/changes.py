@@ -42,7 +42,6 @@ KINDS = {
 """The kinds of change in 人社, with how often each comes in a hundred or so. 老龄 changes with its dumps alone."""
 
 _TRIES = 400
-_LATE_S = (0.5, 2.0)
 _A_CHANGE_S = 7  # between two changes, on the departments' calendar
 _CLOSED = {
     "suspend": ("2", "suspended"),
@@ -85,12 +84,14 @@ class _Late(NamedTuple):
 class Changes:
     """The live mode of one city that is up. ``dump_each``: every so many changes 老龄 delivers its next dump; 0: never.
 
+    ``late_s``: how long a late transaction stays open, at least and at most.
+
     Several processes may make changes in one city; they take turns.
     """
 
-    def __init__(self, city: City, *, dump_each: int = 0) -> None:
+    def __init__(self, city: City, *, dump_each: int = 0, late_s: tuple[float, float] = (0.5, 2.0)) -> None:
         self._city, self._hrss, self._truth = city, city.hrss, city.truth
-        self._seed, self._dump_each = city.seed, dump_each
+        self._seed, self._dump_each, self._late_s = city.seed, dump_each, late_s
         self._late: list[_Late] = []
         self._hurry = threading.Event()
 
@@ -270,7 +271,7 @@ class Changes:
         """
         connection = self._hrss.connect()
         self._hrss.write(records, connection)
-        delay = rng.uniform(*_LATE_S)
+        delay = rng.uniform(*self._late_s)
 
         def commit() -> None:
             self._hurry.wait(delay)

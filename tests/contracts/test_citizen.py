@@ -117,7 +117,11 @@ def test_nothing_said(nothing):
         ("张三", Reason.ID_CHARACTER),
         ("37990119700515101٩", Reason.ID_CHARACTER),  # an Arabic nine is a digit to Python
         ("37990119700515101²", Reason.ID_CHARACTER),
+        ("²79901197005151019", Reason.ID_CHARACTER),
+        ("37990119700515²019", Reason.ID_CHARACTER),
+        ("3799011970²5151019", Reason.ID_CHARACTER),
         ([GOOD], Reason.ID_CHARACTER),
+        ("379901197005151100", Reason.ID_CHECK_DIGIT),
         ("379901197005152000", Reason.ID_PRECISION_LOSS),
         ("000000000000000000", Reason.ID_BIRTH_DATE),
         ("379901701315101", Reason.ID_BIRTH_DATE),

@@ -98,9 +98,13 @@ def test_impossible(raw):
     assert reason(dates.day, raw, form="%Y%m%d") == Reason.DATE_IMPOSSIBLE
 
 
-@pytest.mark.parametrize("raw", ["yesterday", "01/02/1950", "1950-1/1", "195001", "1950", "500101", "1950-1-1108", "٢٠٢٠0101", True, ["20200101"], "9999", "99999"])  # fmt: skip
+@pytest.mark.parametrize("raw", ["yesterday", "01/02/1950", "1950-1/1", "195001", "1950", "500101", "1950-1-1108", "٢٠٢٠0101", True, ["20200101"], "2999", "99999"])  # fmt: skip
 def test_unreadable(raw):
     assert reason(dates.day, raw) == Reason.DATE_UNREADABLE
+
+
+def test_spaces_inside_are_no_iso():
+    assert dates.day("2020 - 01 - 01") == (date(2020, 1, 1), Mend.DATE_FORM)
 
 
 def test_a_declared_form_takes_all_digits():
@@ -159,6 +163,7 @@ def test_instants():
     assert dates.instant("2020/1/1 8:00") == (datetime(2020, 1, 1, tzinfo=UTC), Mend.DATE_FORM)
     assert dates.instant("2020-01-01T00:00:00Z") == (datetime(2020, 1, 1, tzinfo=UTC), None)
     assert dates.instant("2020-01-01 24:00:00")[0] == datetime(2020, 1, 1, 16, tzinfo=UTC)
+    assert dates.instant("2020-01-01T08:00:00.25+08:00") == (datetime(2020, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC), None)
     assert dates.instant("43831.5") == (datetime(2020, 1, 1, 4, tzinfo=UTC), Mend.EXCEL_SERIAL)
     assert reason(dates.instant, "9999-12-31T23:59:59-12:00") == Reason.DATE_IMPOSSIBLE
     assert reason(dates.day, "9999-12-31T23:59:59-12:00") == Reason.DATE_IMPOSSIBLE

@@ -1,11 +1,14 @@
 import csv
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
-from cities import RESIDENTS, SEED, called, digest, new_directory, rows, started, tables_equal_truth
+from cities import RESIDENTS, ROOT, SEED, called, command, digest, new_directory, rows, started, tables_equal_truth
 
 from examples.city.ageing import HEADER
 from examples.city.city import City, CityUnfinished
@@ -21,11 +24,35 @@ def directory():
 
 
 @pytest.fixture(scope="module")
-def city(directory):
+def built(directory):
+    """A city that is up, and its digest when it was new."""
     city = City(directory / "city", RESIDENTS, SEED)
     city.start()
-    yield city
+    yield city, digest(city)
+    city.hrss.server.stop("immediate")
     city.stop()
+
+
+@pytest.fixture
+def city(built):
+    return built[0]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(directory):
+    """The directory of a city whose building was interrupted once. It is down."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    city = City(directory / "rebuilt", RESIDENTS, SEED)
+    with pytest.raises(KeyboardInterrupt):
+        city.start(interrupt)
+    assert not city.is_built
+    assert not list(city.drop.iterdir())
+    city.build()
+    city.stop()
+    return city.directory
 
 
 def _reader(city, password=None):
@@ -87,54 +114,64 @@ def _insured_number(city):
     return next(r.person for r in city.truth.records(INSURED) if not r.fault and r.fields["alive"])
 
 
-def test_the_same_seed_gives_the_same_departments_and_a_restart_keeps_them(directory):
-    digests, ports = [], []
-    for name in ("one", "two"):
-        city = City(directory / name, 600, 9)
-        city.start()
-        digests.append(digest(city))
+def test_a_build_that_was_interrupted_is_started_over_and_gives_the_same(built, rebuilt):
+    assert digest_of(rebuilt) == built[1]
+
+
+def test_a_restart_builds_nothing_and_keeps_the_port(rebuilt):
+    ports = []
+    for _ in range(2):
+        city = City.open(rebuilt)
+        city.start(progress=lambda _: pytest.fail("built again"))
         ports.append(city.hrss.server.port)
         city.stop()
-    again = City.open(directory / "two")
-    again.start(progress=lambda _: pytest.fail("built twice"))
-    assert digest(again) == digests[0] == digests[1]
-    assert again.hrss.server.port == ports[1]
-    again.stop()
+    assert ports[0] == ports[1]
 
 
-def test_a_build_that_was_interrupted_is_started_over(directory):
-    def interrupt(_):
-        raise KeyboardInterrupt
-
-    city = City(directory / "interrupted", 700, 9)
-    with pytest.raises(KeyboardInterrupt):
-        city.start(interrupt)
-    assert not city.is_built
-    assert not list(city.drop.iterdir())
-    city.start()
-    tables_equal_truth(city)
+def test_who_joins_does_not_build_another_city_over_it(city):
+    other = City(city.directory, RESIDENTS + 1, SEED)
     with pytest.raises(CityUnfinished):
-        City(city.directory, 800, 9).start()
-    city.stop()
+        other.start()
+    other.stop()
+    tables_equal_truth(city)
 
 
-def test_killed_by_force_it_leaves_no_server_and_comes_back(directory):
-    place = directory / "killed"
-    process, said = started(place, "--residents", 500, "--seed", 3)
-    assert said["drop"] == str(place / "ageing-drop")
-    port = int(said["hrss_url"].rsplit(":", 1)[1].split("/")[0])
+def test_killed_by_force_it_leaves_no_server_and_comes_back(rebuilt):
+    process, said = started(rebuilt)
+    assert said["drop"] == str(rebuilt / "ageing-drop")
+    assert "password" not in said["hrss_url"]
+    pid_file = rebuilt / "hrss-pg" / "postmaster.pid"
+    written = pid_file.read_text()
     process.kill()
     process.communicate()
-    until = time.monotonic() + 10
-    while (place / "hrss-pg" / "postmaster.pid").exists() and time.monotonic() < until:
+    until = time.monotonic() + 20
+    while pid_file.exists() and time.monotonic() < until:
         time.sleep(0.05)
-    assert not (place / "hrss-pg" / "postmaster.pid").exists()
-    (place / "hrss-pg" / "postmaster.pid").write_text(
-        f"999999\n{place}/hrss-pg\n1\n{port}\n/tmp\n127.0.0.1\n1 1\nready\n"
-    )
-    process, again = started(place)
+    assert not pid_file.exists()
+    pid_file.write_text(written)  # as a machine that lost its power leaves it
+    process, again = started(rebuilt)
     assert again == said
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert not (place / "hrss-pg" / "postmaster.pid").exists()
+    assert not pid_file.exists()
+
+
+def test_it_ends_with_its_parent_when_asked_to(rebuilt):
+    script = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid)"
+    run = subprocess.run(
+        [sys.executable, "-c", script, *command("run", rebuilt, "--with-parent")],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    until = time.monotonic() + 20
+    while Path(f"/proc/{int(run.stdout)}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not (rebuilt / "hrss-pg" / "postmaster.pid").exists()
+
+
+def digest_of(directory):
+    city = City.open(directory)
+    city.start()
+    found = digest(city)
+    city.stop()
+    return found

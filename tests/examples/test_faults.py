@@ -10,7 +10,7 @@ from examples.city.faults import BY_NAME, FAULTS
 from examples.city.records import ELDER, INSURED, PENSION
 from examples.city.registers import EDITION, at_first, without_fault
 
-GOLDEN = {1: "GOLDEN1"}
+GOLDEN = {1: "af178137a263d824"}
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,8 @@ def test_a_district_has_its_shape(people):
     assert 0.22 < share["old"] / len(people) < 0.30
     assert 0.10 < share["child"] / len(people) < 0.20
     assert {who.community_code for who in people} == {code for code, _ in communities()}
-    assert len(communities()) == 138 or all(code.startswith("370102") for code, _ in communities())
+    assert len(communities()) == 139
+    assert all(code.startswith("370102") for code, _ in communities())
 
 
 def test_names_have_what_real_ones_have(people):

@@ -239,6 +239,12 @@ def test_a_provisional_resident_is_marked(views: Views):
     assert rows(view, community, "residents", "provisional") == [(1, 0)]
 
 
+def test_a_resident_that_another_record_knows_by_number_is_not_provisional(views: Views):
+    view = views.new()
+    feed(view, asserted("7", 1, "p", provisional=True), asserted("8", 1, "p"))
+    assert rows(view, resident, "provisional") == [(False,)]
+
+
 def test_the_dead_are_counted_apart_and_their_benefits_still_show(views: Views):
     view = views.new()
     feed(

@@ -33,7 +33,7 @@ from contracts.errors import AnotherLog, DatabaseUnreachable, LogTooShort, LogTr
 from contracts.events import EventUnreadable, ResidentEvent
 from projections import bulk
 from projections.databases import open_view, reading, writing
-from projections.engine import Arrival, Gap, LogIdentity, ViewEngine
+from projections.engine import Arrival, Gap, LogIdentity, Taken, ViewEngine
 from projections.reading import gaps
 from projections.residents import Residents
 from projections.tables import assertion, community, gap, meaning, metadata, origin, position, resident
@@ -446,33 +446,76 @@ def test_two_workers_on_two_partitions_lose_nothing(views: Views):
     assert fingerprint(view) == wanted
 
 
-def test_a_record_that_is_new_to_two_workers_is_seen_by_the_second(postgres_views: Views):
-    """The first holds its transaction open after its rows; the second must wait for it, then see the record."""
-    written, go_on = threading.Event(), threading.Event()
+class Slow(Residents):
+    """Holds its transaction open after its rows."""
 
-    class Slow(Residents):
-        def apply(self, events: Sequence[ResidentEvent], view: sa.Connection) -> None:
-            super().apply(events, view)
-            written.set()
-            assert go_on.wait(10)
+    def __init__(self) -> None:
+        super().__init__(AUTHORITY)
+        self.written, self.go_on = threading.Event(), threading.Event()
 
+    def apply(self, events: Sequence[ResidentEvent], view: sa.Connection) -> None:
+        super().apply(events, view)
+        self.written.set()
+        assert self.go_on.wait(10)
+
+
+def taken_beside(view: ViewEngine, first: tuple[int, Arrival], second: tuple[int, Arrival]) -> list[Taken]:
+    """Two workers take a batch of one each; the second begins while the first is not done, and has to wait for it."""
+    slow = Slow()
+    found: list[Taken] = []
+
+    def work(engine: ViewEngine, partition: int, arrival: Arrival) -> None:
+        at, to = arrival.offset, arrival.offset + 1
+        found.append(engine.take(TOPIC, partition, first=at, to=to, arrivals=[arrival]))
+
+    one = threading.Thread(target=work, args=(ViewEngine(view.engine, AUTHORITY, [slow]), *first))
+    one.start()
+    assert slow.written.wait(10)
+    two = threading.Thread(target=work, args=(view, *second))
+    two.start()
+    two.join(0.3)
+    assert two.is_alive()
+    slow.go_on.set()
+    one.join(10)
+    two.join(10)
+    return found
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("newer_first", [False, True])
+def test_two_workers_with_one_record_take_turns(postgres_views: Views, known: bool, newer_first: bool):
     view = postgres_views.new()
-    slow = ViewEngine(postgres_views.engine, AUTHORITY, [Slow(AUTHORITY)])
-    old = arrivals([asserted("7", 1, "x", name="old", community_code="1")])
-    new = arrivals([asserted("7", 2, "y", name="new", community_code="1")])
-    first = threading.Thread(target=lambda: slow.take(TOPIC, 0, first=0, to=1, arrivals=old))
-    first.start()
-    assert written.wait(10)
-    second = threading.Thread(target=lambda: view.take(TOPIC, 1, first=0, to=1, arrivals=new))
-    second.start()
-    second.join(0.3)
-    assert second.is_alive()
-    go_on.set()
-    first.join(10)
-    second.join(10)
+    if known:
+        feed(view, asserted("7", 1, "z", name="oldest", community_code="1"), partition=2)
+    (old,) = arrivals([asserted("7", 2, "x", name="old", community_code="1")])
+    (new,) = arrivals([asserted("7", 3, "y", name="new", community_code="1")])
+    both = [(0, old), (1, new)]
+    if newer_first:
+        both.reverse()
+    assert [taken.applied for taken in taken_beside(view, *both)] == [1, 1]
     assert rows(view, resident, "resident_id", "name") == [("y", "new")]
     assert rows(view, community, "community_code", "residents") == [("1", 1)]
-    assert len(view.positions()) == 2
+
+
+def test_a_resident_that_two_workers_touch_loses_neither_change(postgres_views: Views):
+    """One takes a record away from it, the other gives it one: the row must be derived from what both left."""
+    view = postgres_views.new()
+    feed(view, asserted("7", 1, "x", name="a", community_code="1"), asserted("8", 1, "x", phone="1"))
+    (given,) = arrivals([asserted("9", 1, "x", address="c")], offset=2, number=2, origin=f"{SOURCE}-0")
+    (moved,) = arrivals([asserted("7", 2, "y", name="b", community_code="1")])
+    assert [taken.applied for taken in taken_beside(view, (0, given), (1, moved))] == [1, 1]
+    assert rows(view, resident, "resident_id", "name", "phone", "address", "records") == [
+        ("x", None, "1", "c", 2), ("y", "b", None, None, 1),
+    ]  # fmt: skip
+    assert rows(view, community, "community_code", "residents") == [("1", 1)]
+
+
+def test_two_workers_on_one_partition_take_turns(postgres_views: Views):
+    view = postgres_views.new()
+    feed(view, asserted("7", 1, "x"))
+    (again,) = arrivals([asserted("7", 2, "x", name="a")], offset=1, number=1, origin=f"{SOURCE}-0")
+    assert [taken.applied for taken in taken_beside(view, (0, again), (0, again))] == [1, 0]
+    assert rows(view, position, "next_offset", "applied") == [(2, 2)]
 
 
 def test_two_workers_with_the_same_batch_apply_it_once(views: Views):

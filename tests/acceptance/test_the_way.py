@@ -1,0 +1,203 @@
+"""The sample city from its departments to the view, judged by the truth that its generator wrote down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from product import document, new_directory, onewindow, up
+
+from contracts.identity import Hasher
+from contracts.reasons import Reason
+from examples.city.truth import Truth
+from projections.databases import open_view, reading
+from projections.digest import digest, overall
+from projections.tables import VIEW, declared
+
+RESIDENTS, SEED = 1_500, 7
+
+
+@pytest.fixture(scope="module")
+def run():
+    directory = new_directory()
+    found = onewindow(
+        "demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", 60, "--dir", directory, "--json"
+    )
+    assert found.returncode == 0, found.stderr
+    yield json.loads(found.stdout), directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def truth(run):
+    truth = Truth.open(run[1] / "city")
+    yield truth
+    truth.close()
+
+
+@pytest.fixture(scope="module")
+def view(run):
+    connection = sqlite3.connect(f"file:{run[1]}/view.sqlite?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    yield connection
+    connection.close()
+
+
+def hasher(directory: Path) -> Hasher:
+    return Hasher(bytes.fromhex((directory / "secret.key").read_text()))
+
+
+def test_the_document_says_what_a_run_came_to(run):
+    found, _ = run
+    assert found["verified"] is True
+    assert len(found["digest"]) == 64
+    assert found["residents"] > RESIDENTS * 0.8
+    assert set(found["freshness_ms"]) == {"p50", "p95", "p99"}
+    assert found["freshness_ms"]["p50"] > 0
+    assert {(s["system"], s["dataset"]) for s in found["sources"]} == {
+        ("hrss", "insured_person"),
+        ("hrss", "pension"),
+        ("ageing", "elder"),
+    }
+
+
+def test_the_books_balance(run):
+    for source in run[0]["sources"]:
+        parts = ("accepted", "quarantined", "duplicate", "stale", "filtered", "pending")
+        assert source["balanced"] is True
+        assert source["pending"] == 0
+        assert source["read"] == sum(source[part] for part in parts)
+        assert source["accepted"] > 100
+
+
+def test_each_resident_is_in_the_view_once_with_the_right_winner_in_each_field(run, truth, view):
+    expected = {e.id_number: e for e in truth.expected_residents() if e.id_number}
+    shown = {row["id_number"]: row for row in view.execute("select * from resident where id_number is not null")}
+    assert len(shown) == view.execute("select count(*) from resident where id_number is not null").fetchone()[0]
+    assert set(shown) == set(expected)
+    hashed = hasher(run[1])
+    for number, meant in expected.items():
+        row, provenance = shown[number], json.loads(shown[number]["provenance"])
+        for name, value in meant.fields.items():
+            assert row[name] == value, (name, meant.number)
+        for name, (dataset, key) in meant.winners.items():
+            where = provenance[name]
+            assert f"{where['system']}.{where['dataset']}" == dataset, (name, meant.number)
+            assert where["record_key"] == hashed.record(*dataset.split("."), key)
+        extra = {n for n in provenance if n not in meant.fields}
+        assert not extra, (extra, meant.number)
+
+
+def test_a_record_without_a_number_is_a_provisional_resident_of_its_own(truth, view):
+    expected = sum(1 for e in truth.expected_residents() if e.id_number is None)
+    assert expected > 0
+    assert view.execute("select count(*) from resident where provisional").fetchone()[0] == expected
+
+
+def test_each_fault_is_mended_or_refused_for_the_right_reason(run, truth, view):
+    hashed = hasher(run[1])
+    refused = {(i["dataset"], i["record_key"]): i["reason"] for i in stored_refusals(run[1])}
+    asserted = {(row["dataset"], row["record_key"]): row for row in view.execute("select * from assertion where live")}
+    seen = {"mended": 0, "refused": 0}
+    for record in truth.records():
+        system, dataset = record.dataset.split(".")
+        place = (dataset, hashed.record(system, dataset, record.key))
+        if record.reason:
+            assert refused.get(place) == Reason(record.reason), record.fault
+            seen["refused"] += 1
+            continue
+        assert place not in refused, ("a valid record was refused", record.fault)
+        fields = json.loads(asserted[place]["fields"])
+        assert fields == record.fields, record.fault
+        if record.fault and json.loads(asserted[place]["originals"]):
+            originals = json.loads(asserted[place]["originals"])
+            assert set(originals.values()) <= {str(value) for value in record.row.values()}
+            seen["mended"] += 1
+    assert seen["mended"] > 10
+    assert seen["refused"] > 10
+    assert len(refused) == seen["refused"]
+
+
+def stored_refusals(directory: Path):
+    store = sqlite3.connect(directory / "streams.sqlite")
+    store.row_factory = sqlite3.Row
+    rows = store.execute("select * from quarantine where not mended").fetchall()
+    store.close()
+    return [{**dict(row), "dataset": row["dataset"].split(".")[1]} for row in rows]
+
+
+def test_every_benefit_is_in_the_view(truth, view):
+    expected = sorted(said["benefit_amount_fen"] for e in truth.expected_residents() for said in e.benefits.values())
+    assert expected
+    assert sorted(row[0] for row in view.execute("select amount_fen from benefit")) == expected
+
+
+def test_a_second_run_with_the_same_seed_gives_the_same_digest(run):
+    again = document("demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", 60)
+    assert again["digest"] == run[0]["digest"]
+    assert again["verified"] is True
+
+
+@pytest.mark.parametrize("table", VIEW, ids=lambda table: table.name)
+def test_changing_one_cell_changes_the_digest(run, table, tmp_path):
+    copy = tmp_path / "view.sqlite"
+    source, target = sqlite3.connect(run[1] / "view.sqlite"), sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    target.close()
+    engine = open_view(f"sqlite:///{copy}")
+    with reading(engine) as connection:
+        before = overall(digest(connection))
+    assert before == run[0]["digest"]
+    columns = [c for c in declared(table) if not c.primary_key]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"update {table.name} set {columns[-1].name} = {columns[-1].name} || '1' where rowid in"
+            f" (select rowid from {table.name} limit 1)"
+        )
+    with reading(engine) as connection:
+        assert overall(digest(connection)) != before
+    engine.dispose()
+
+
+def test_the_commands_answer_while_it_is_up(run, truth):
+    _, directory = run
+    meant = next(e for e in truth.expected_residents() if e.id_number and len(e.records) > 2)
+    shown = hasher(directory).resident(meant.id_number)
+    with up(directory):
+        verified = document("-C", directory, "verify")
+        assert verified["equal"] is True
+        assert verified["digest"] == run[0]["digest"]
+        assert set(verified["tables"]) == {"resident", "assertion", "benefit", "community"}
+        assert all(set(about) >= {"rows", "digest"} for about in verified["tables"].values())
+
+        asked = document("-C", directory, "resident", given=meant.id_number + "\n")
+        assert asked["resident_id"] == shown
+        assert asked["fields"]["name"]["value"] == meant.fields["name"]
+        assert set(asked["fields"]["name"]) >= {"value", "system", "dataset", "rule"}
+        assert document("-C", directory, "resident", shown) == asked
+
+        listed = document("-C", directory, "quarantine", "list")
+        assert listed
+        assert all(item["reason"] and item["place"] and item["owner"] for item in listed)
+        one = onewindow("-C", directory, "quarantine", "show", listed[0]["record_key"])
+        assert listed[0]["reason"] in one.stdout
+        numbers = {e.id_number for e in truth.expected_residents() if e.id_number}
+        assert not any(number in one.stdout + json.dumps(listed) for number in numbers)
+
+        counts = document("-C", directory, "community")
+        assert sum(row["residents"] for row in counts) > 0
+        status = document("-C", directory, "status")
+        assert {role["role"] for role in status["roles"]} == {"broker", "connectors", "streams", "projections"}
+        assert status["healthy"] is False  # the departments are down, and it says so
+        assert {s["error"]["code"] for s in status["sources"] if s["system"] == "hrss"} == {"OW-1201"}
+
+
+def test_no_id_number_is_in_any_log_or_run_file(run, truth):
+    numbers = {e.id_number for e in truth.expected_residents() if e.id_number}
+    written = "".join(path.read_text(errors="replace") for path in (run[1] / "run").rglob("*") if path.is_file())
+    assert written
+    assert not [number for number in numbers if number in written]
