@@ -28,6 +28,8 @@ _AROUND = re.compile(r"\s*([-/.年月])\s*")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?")
 _SERIAL = re.compile(r"([1-9]\d{3,4})(?:\.(\d+))?")
 _SERIALS = range(3_000, 60_001)  # 1908-03-18 to 2064-04-08; four digits below that may be a year
+# As a month, a smaller number may be 9912 for December of 1999, or 19501 for January of 1950: not guessed.
+_SERIAL_MONTHS = date(1957, 6, 29)  # 21000
 _SERIAL_EPOCH = date(1899, 12, 30)  # past the day that never was (60), serials count from here
 _MONTH = re.compile(r"(\d{4})(?:(\d{2})|[-/.](\d{1,2})|年(\d{1,2})月?)")
 _PLAIN_MONTH = re.compile(r"\d{6}|\d{4}-\d{2}")
@@ -154,6 +156,8 @@ def _month(raw: str) -> Parsed[str]:
     found = None if _FOREIGN_DIGIT.search(value) else _MONTH.fullmatch(_AROUND.sub(r"\1", without_point_zero(value)))
     if not found:
         whole, mend = _day(raw, None)
+        if mend is Mend.EXCEL_SERIAL and whole is not None and whole < _SERIAL_MONTHS:
+            raise Refused(Reason.DATE_UNREADABLE, shape(value))
         return (None, None) if whole is None else (f"{whole.year:04d}-{whole.month:02d}", last(mend, Mend.DATE_FORM))
     year, month_of_year = int(found[1]), int(found[2] or found[3] or found[4])
     if not (1 <= month_of_year <= 12 and year >= 1):

@@ -30,7 +30,8 @@ _CODE = re.compile(r"\d{6}(?:\d{3}(?:\d{3})?)?", re.ASCII)
 _INNER = re.compile(f"[{EDGES}]+")
 _HYPHENS = re.compile("[-‐‑‒–—―−]")
 _SAME_PLACE = {"recoded", "renamed", "parent_renamed"}  # one old area is one new area; a merger is not
-_SUFFIX = re.compile("(?:社区|村)?(?:居民委员会|村民委员会|居委会|村委会)$|社区$")
+_COMMITTEE = re.compile("(?:居民委员会|村民委员会|居委会|村委会)$")
+_KIND = re.compile("(?:社区|村)$")
 
 
 class Division(NamedTuple):
@@ -181,31 +182,34 @@ def _below(code: str) -> Iterator[Division]:
 
 @cache
 def _by_name() -> dict[str, list[Division]]:
-    """Full name, and name without 社区居民委员会 and the like -> divisions."""
+    """Full name, name without 居民委员会 and the like, and name without 社区 or 村 as well -> divisions."""
     found: dict[str, list[Division]] = {}
     for each in _table().values():
-        for key in {each.name, _short(each.name)}:
+        for key in {each.name, _COMMITTEE.sub("", each.name), _short(each.name)}:
             found.setdefault(key, []).append(each)
     return found
 
 
 def _short(name: str) -> str:
-    return _SUFFIX.sub("", name) or name
+    return _KIND.sub("", _COMMITTEE.sub("", name)) or name
 
 
 def find(name: str, *, within: str = "370000000000", level: Level | None = None) -> list[Division]:
     """The divisions of this name at or below ``within`` (6, 9 or 12 digits): none, one, or several that share it.
 
-    Exact names come alone where there are any; else 居委会, 社区居民委员会 and 社区 behind a name make no difference.
+    Exact names come alone where there are any; else 居委会, 村民委员会, 社区 and 村 behind a name make no difference.
     """
     wanted = _INNER.sub("", clean(name)[0])
     around = within.ljust(12, "0")
-    here = [
-        each
-        for each in _by_name().get(wanted, []) or _by_name().get(_short(wanted), [])
-        if (level is None or each.level == level) and around in _line(each)
-    ]
-    return [each for each in here if each.name == wanted] or here
+    for form in (wanted, _COMMITTEE.sub("", wanted), _short(wanted)):
+        here = [
+            each
+            for each in _by_name().get(form, [])
+            if (level is None or each.level == level) and around in _line(each)
+        ]
+        if here:
+            return [each for each in here if each.name == wanted] or here
+    return []
 
 
 def _line(of: Division) -> Iterator[str]:

@@ -67,10 +67,10 @@ def written(raw: object) -> str:
     """A value of the source as text. What is no single value (a list, say) becomes U+FFFD, which no parser accepts."""
     if isinstance(raw, str):
         return raw
+    if isinstance(raw, Decimal):
+        return "" if raw.is_nan() else format(raw, "f")  # a signalling NaN can't even be compared
     if raw is None or raw != raw:  # noqa: PLR0124 - a floating-point NaN is how pandas holds an empty cell
         return ""
-    if isinstance(raw, Decimal):
-        return format(raw, "f")
     if isinstance(raw, int | float | date):
         return str(raw)
     return "\ufffd"
@@ -162,7 +162,7 @@ def number(raw: object) -> Parsed[int]:
     if says_nothing(value):
         return None, None
     bare = without_point_zero(value)
-    if not _WHOLE.fullmatch(bare) or len(bare) > 24:
+    if not _WHOLE.fullmatch(bare) or len(bare) > 32:
         raise Refused(Reason.NUMBER_UNREADABLE, shape(value))
     plain = bare.replace(",", "").removeprefix("+")
     if abs(int(plain)) > _LARGEST:

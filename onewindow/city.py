@@ -55,11 +55,12 @@ class Departments:
         self._city, self._log = directory / "city", directory / "run" / "departments.log"
         self._command = [
             *_CITY, "run", str(self._city), "--residents", str(residents), "--seed", str(seed),
-            "--rate", str(rate), "--dump-each", str(dump_each),
+            "--rate", str(rate), "--dump-each", str(dump_each), "--with-parent",
         ]  # fmt: skip
         self.built, self.up, self.made = 0, False, 0
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
+        self._ears: list[threading.Thread] = []
         self._changer: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -70,10 +71,11 @@ class Departments:
             start_new_session=True,
         )  # fmt: skip
         for stream in (self._process.stdout, self._process.stderr):
-            threading.Thread(target=self._listen, args=(stream,), daemon=True).start()
+            self._ears.append(threading.Thread(target=self._listen, args=(stream,), daemon=True))
+            self._ears[-1].start()
 
     def _listen(self, stream: IO[str]) -> None:
-        with self._log.open("a") as log:
+        with stream, self._log.open("a") as log:
             for line in stream:
                 try:
                     self._said.put(json.loads(line))
@@ -124,3 +126,5 @@ class Departments:
             if process is not None and process.poll() is None:
                 process.terminate()
                 process.wait(30)
+        for ear in self._ears:
+            ear.join()

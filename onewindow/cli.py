@@ -98,14 +98,17 @@ def up() -> None:
 
 
 @app.command()
-def run(role: Annotated[str, typer.Argument(help="broker, connectors, streams or projections")]) -> None:
+def run(
+    role: Annotated[str, typer.Argument(help="broker, connectors, streams or projections")],
+    instance: Annotated[int, typer.Option(min=1, help="Which of several workers of streams or projections.")] = 1,
+) -> None:
     """Run one role in this process."""
     from onewindow import logs, roles
 
     if role not in roles.ROLES:
         raise typer.BadParameter(f"no role {role}; there are {', '.join(roles.ROLES)}")
     logs.configure(role)
-    roles.run(_deployment(), role)
+    roles.run(_deployment(), role, instance)
 
 
 @app.command()

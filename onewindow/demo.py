@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from onewindow.city import Departments, write_deployment
 from onewindow.roles import ROLES
 from onewindow.settings import Deployment
 from onewindow.status import Watcher
-from onewindow.supervisor import Supervisor
+from onewindow.supervisor import Supervisor, command
 from onewindow.verifying import verify
 from projections.databases import open_view, reading
 from projections.tables import resident
@@ -28,12 +28,21 @@ Show = Callable[[str, dict[str, Any] | None, "Demo"], None]
 class Demo:
     """A running sample city: departments, roles, and a watcher."""
 
-    def __init__(self, directory: Path, *, residents: int, seed: int, rate: float = 0.0, dump_each: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        residents: int,
+        seed: int,
+        rate: float = 0.0,
+        dump_each: int = 0,
+        commands: Callable[[Path, str], Sequence[str]] = command,
+    ) -> None:
         write_deployment(directory, seed)
         self.directory, self.residents = directory, residents
         self.departments = Departments(directory, residents=residents, seed=seed, rate=rate, dump_each=dump_each)
         self.deployment = Deployment(directory)
-        self.supervisor = Supervisor(self.deployment.directory, ROLES)
+        self.supervisor = Supervisor(self.deployment.directory, ROLES, commands=commands)
         self.watcher = Watcher(self.deployment)
         self.found: dict[str, Any] | None = None
         self.started = time.monotonic()

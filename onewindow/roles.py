@@ -23,9 +23,18 @@ ROLES = ("broker", "connectors", "streams", "projections")
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 
-def run(deployment: Deployment, role: str) -> None:
-    """Run one role until SIGTERM or SIGINT. Raises what it ended with."""
-    {"broker": broker, "connectors": connectors, "streams": streams, "projections": projections}[role](deployment)
+def run(deployment: Deployment, role: str, instance: int = 1) -> None:
+    """Run one role until SIGTERM or SIGINT; ``instance`` tells workers of one role apart. Raises what it ended with."""
+    if role == "broker":
+        broker(deployment)
+    elif role == "connectors":
+        connectors(deployment)
+    else:
+        {"streams": streams, "projections": projections}[role](deployment, instance)
+
+
+def _name(role: str, instance: int) -> str:
+    return role if instance == 1 else f"{role}-{instance}"
 
 
 def broker(deployment: Deployment) -> None:
@@ -136,7 +145,7 @@ def _run_app(make: Callable[[], Any], run_file: RunFile) -> None:
     run_file.stop()
 
 
-def streams(deployment: Deployment) -> None:
+def streams(deployment: Deployment, instance: int = 1) -> None:
     """Intake and relay."""
     from onewindow.events_log import identity
     from projections.databases import open_view
@@ -144,7 +153,7 @@ def streams(deployment: Deployment) -> None:
     from streams.roles import StreamsRole
     from streams.store import Store
 
-    run_file = RunFile(deployment.directory, "streams")
+    run_file = RunFile(deployment.directory, _name("streams", instance))
     _until_reachable(lambda: _ensure_topics(deployment), lambda: False)
     store = Store(open_view(deployment.streams_url))
     topics = [department_topic(source.system, dataset) for source, dataset in deployment.datasets()]
@@ -168,8 +177,8 @@ def streams(deployment: Deployment) -> None:
             store,
             intakes,
             bootstrap=deployment.bootstrap,
-            instance="streams-1",
-            datadir=str(deployment.path("run") / "faust-streams"),
+            instance=f"streams-{instance}",
+            datadir=str(deployment.path("run") / f"faust-streams-{instance}"),
         ),
         run_file,
     )
@@ -189,7 +198,7 @@ def _until_there(work: Callable[[], Any]) -> None:
             return
 
 
-def projections(deployment: Deployment) -> None:
+def projections(deployment: Deployment, instance: int = 1) -> None:
     """The view."""
     from onewindow.events_log import identity
     from projections.databases import open_view
@@ -205,7 +214,7 @@ def projections(deployment: Deployment) -> None:
         fresh = roles[0].freshness
         return {"freshness_ms": fresh.percentiles(), "measured": len(fresh), "applied": fresh.applied}
 
-    run_file = RunFile(deployment.directory, "projections", tell)
+    run_file = RunFile(deployment.directory, _name("projections", instance), tell)
     _until_reachable(lambda: _ensure_topics(deployment), lambda: False)
     view = ViewEngine(open_view(deployment.view_url), Authority(deployment.settings.authority))
     _until_there(lambda: view.prepare(identity(deployment.bootstrap, [RESIDENT_TOPIC])))
@@ -215,8 +224,8 @@ def projections(deployment: Deployment) -> None:
             ProjectionsRole(
                 view,
                 bootstrap=deployment.bootstrap,
-                instance="projections-1",
-                datadir=str(deployment.path("run") / "faust-projections"),
+                instance=f"projections-{instance}",
+                datadir=str(deployment.path("run") / f"faust-projections-{instance}"),
             )
         )
         return roles[0]

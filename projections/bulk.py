@@ -121,7 +121,7 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> N
 def add(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Add to the numbers of rows, in the order of their keys; a row that is missing counts as zeros."""
     if rows:
-        _send(connection, _upsert(table, is_postgresql(connection), add=True), list(table.columns), sorted(rows))
+        _send(connection, _upsert(table, is_postgresql(connection), add=True), list(table.columns), rows)
 
 
 @cache

@@ -137,6 +137,8 @@ def test_a_day_is_the_day_in_china():
         ("195001.0", "1950-01", Mend.DATE_FORM),
         (date(1950, 1, 15), "1950-01", Mend.DATE_FORM),
         ("999912", "9999-12", None),
+        (21000, "1957-06", Mend.EXCEL_SERIAL),
+        ("43831", "2020-01", Mend.EXCEL_SERIAL),
         ("000000", None, None),
         ("无", None, None),
     ],
@@ -147,6 +149,12 @@ def test_months(raw, value, mend):
 
 def test_no_months():
     assert reason(dates.month, "195013") == reason(dates.month, "1950-00") == Reason.DATE_IMPOSSIBLE
+    assert (
+        reason(dates.month, "9912")
+        == reason(dates.month, 19501)
+        == reason(dates.month, 20999)
+        == Reason.DATE_UNREADABLE
+    )
     assert reason(dates.month, "soon") == reason(dates.month, "1950") == Reason.DATE_UNREADABLE
 
 

@@ -16,7 +16,8 @@ from contracts.texts import Refused
 with gzip.open(files("contracts.data") / "divisions.csv.gz", "rt", encoding="utf-8") as plain:
     ROWS = list(csv.DictReader(plain))
 with (files("contracts.data") / "divisions_old.csv").open(encoding="utf-8") as old:
-    OLD = sorted({row["old_code"] for row in csv.DictReader(old) if row["old_code_still_valid"] != "1"})
+    RETIREMENTS = [row for row in csv.DictReader(old) if row["old_code_still_valid"] != "1"]
+OLD = sorted({row["old_code"] for row in RETIREMENTS})
 
 
 def reason(raw):
@@ -44,6 +45,13 @@ def test_a_retired_code_becomes_one_in_force_or_stays(code):
         assert divisions.division(value) is not None
     assert divisions.division_code(value) == (value, None)
     assert divisions.name_of(code)
+
+
+def test_a_code_whose_area_lies_in_several_today_is_not_translated():
+    several = {row["old_code"] for row in RETIREMENTS if ";" in row["current_codes"]}
+    assert len(several) > 20
+    for code in several:
+        assert divisions.division_code(code) == (code, None)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,9 @@ def test_mends(raw, mend):
     assert divisions.division_code(raw) == ("370102000000", mend)
 
 
-@pytest.mark.parametrize("raw", ["110105", "370199", "3701", "370102001999", "历下区", "3.7E+11", "37010x", "٣70102"])
+@pytest.mark.parametrize(
+    "raw", ["110105", "370199", "3701", "370102001999", "历下区", "-370102", "3.7E+11", "37010x", "٣70102"]
+)
 def test_unknown(raw):
     assert reason(raw) == Reason.DIVISION_CODE
 
@@ -109,6 +119,9 @@ def test_finding_by_name():
     assert len(divisions.find("市中区")) == 2
     assert [each.code[:4] for each in divisions.find("市中区", within="370400")] == ["3704"]
     assert len(divisions.find("滨河社区居民委员会")) == 16
+    assert [each.level for each in divisions.find("侯镇")] == ["street"]  # and not 侯镇村村委会 in it
+    assert [each.level for each in divisions.find("侯镇村", within="370783109")] == ["community"]
+    assert [each.level for each in divisions.find("侯镇村村民委员会", within="370783109")] == ["community"]
     assert divisions.find("历下区", within="370200") == []
     assert divisions.find("历下区", level="street") == []
     street = divisions.communities_of("370102001")

@@ -43,6 +43,7 @@ def test_a_name_is_a_fixed_point(raw):
         ("买买提 . 吐尔逊", "买买提·吐尔逊", Mend.NAME_DOT),
         ("买买提&#183;吐尔逊", "买买提·吐尔逊", Mend.NAME_DOT),
         ("买买提··吐尔逊", "买买提·吐尔逊", Mend.NAME_DOT),
+        ("买买提· ·吐尔逊", "买买提·吐尔逊", Mend.SPACES),
         ("张三.", "张三", Mend.NAME_DOT),
         (".'张三", "张三", Mend.NAME_DOT),
         ("John  F. Kennedy", "John F. Kennedy", Mend.SPACES),

@@ -40,6 +40,8 @@ def test_what_is_clean_needs_no_cleaning(raw):
         (7, ("7", None)),
         (None, ("", None)),
         (Decimal("1E+3"), ("1000", None)),
+        (Decimal("sNaN"), ("", None)),
+        (float("nan"), ("", None)),
     ],
 )
 def test_cleaning(raw, cleaned):

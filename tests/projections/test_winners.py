@@ -83,7 +83,7 @@ def test_an_order_of_a_field_replaces_the_default():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("order", [{"nmae": ["a.b"]}, {"benefit_kind": ["a.b"]}, {"name": ["a.b", "a.b"]}])
+@pytest.mark.parametrize("order", [{"nickname": ["a.b"]}, {"benefit_kind": ["a.b"]}, {"name": ["a.b", "a.b"]}])
 def test_a_declaration_that_makes_no_sense_is_refused(order: dict[str, list[str]]):
     with pytest.raises(SettingInvalid):
         Authority(order)

@@ -1,0 +1,151 @@
+"""Runs a role that kills itself with SIGKILL at a named boundary, a given number of times over all its lives.
+
+    python killed_role.py DIRECTORY ROLE LEDGER KILLS
+
+The product is not changed: its seams (a publisher's flush, a database's commit, a log's append) are wrapped here. Each
+kill is written down first, with the boundary and how many records were under way; one that would hit no work is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from onewindow import logs, roles
+from onewindow.settings import Deployment
+
+DIRECTORY, ROLE, LEDGER, KILLS = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+BOUNDARIES = {
+    "broker": ["written, not acknowledged"],
+    "connectors": ["sent, not saved", "saved, not gone on"],
+    "streams": ["decided, not committed", "committed, not published", "published, not deleted"],
+    "projections": ["applied, not committed", "committed, not acknowledged"],
+}[ROLE]
+SMALL = 1_500  # bytes: a batch of events, not the one record of a claimed position
+EACH = 2  # passes of the boundary in one life before the kill: so that each life also gets something done
+
+
+def done() -> list[dict[str, object]]:
+    if not LEDGER.exists():
+        return []
+    return [item for item in map(json.loads, LEDGER.read_text().splitlines()) if item["role"] == ROLE]
+
+
+killed = len(done())
+boundary = BOUNDARIES[killed % len(BOUNDARIES)]
+passes = [0]
+
+
+def at(place: str, records: int) -> None:
+    """The boundary is here, with so many records under way."""
+    if place != boundary or records == 0 or killed >= KILLS:
+        return
+    passes[0] += 1
+    if passes[0] < EACH:
+        return
+    with LEDGER.open("a") as file:
+        file.write(json.dumps({"role": ROLE, "boundary": place, "records": records}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(owner: object, name: str, before=None, after=None) -> None:
+    real = getattr(owner, name)
+
+    def wrapped(*arguments, **named):
+        if before:
+            before(*arguments, **named)
+        outcome = real(*arguments, **named)
+        if after:
+            after(outcome, *arguments, **named)
+        return outcome
+
+    setattr(owner, name, wrapped)
+
+
+def arm_broker() -> None:
+    from broker.log import Partition
+
+    def appended(_outcome, _self, records):
+        at("written, not acknowledged", len(records) if len(records) > SMALL else 0)
+
+    wrap(Partition, "append", after=appended)
+
+
+def arm_connectors() -> None:
+    from producers import producer
+    from producers.publisher import Publisher
+
+    unsaved = [0]
+
+    def published(_outcome, _self, topic, records, *_more, **_named):
+        if topic.startswith("department."):
+            unsaved[0] += len(records)
+        elif unsaved[0]:
+            at("saved, not gone on", unsaved[0])
+            unsaved[0] = 0
+
+    def saving(*_arguments, **_named):
+        at("sent, not saved", unsaved[0])
+
+    wrap(Publisher, "publish", after=published)
+    wrap(producer, "saved_record", before=saving)
+
+
+def arm_streams() -> None:
+    from streams.intake import Intake
+    from streams.store import Store
+
+    under_way = [0]
+
+    def taking(_self, _partition, _first, records):
+        under_way[0] = len(records)
+
+    def committing(_connection):
+        at("decided, not committed", under_way[0])
+
+    def taken(outcome, *_arguments):
+        under_way[0] = 0
+        at("committed, not published", outcome.counts["accepted"])
+
+    wrap(Intake, "take", before=taking, after=taken)
+    wrap(Store, "sent", before=lambda _self, up_to: at("published, not deleted", up_to))
+    sa.event.listen(sa.engine.Engine, "commit", committing)
+
+
+def arm_projections() -> None:
+    from projections.engine import ViewEngine
+
+    under_way = [0]
+
+    def taking(_self, _topic, _partition, *, arrivals, **_named):
+        under_way[0] = len(arrivals)
+
+    def committing(_connection):
+        at("applied, not committed", under_way[0])
+
+    def taken(outcome, *_arguments, **_named):
+        under_way[0] = 0
+        at("committed, not acknowledged", outcome.applied)
+
+    wrap(ViewEngine, "take", before=taking, after=taken)
+    sa.event.listen(sa.engine.Engine, "commit", committing)
+
+
+def small_batches() -> None:
+    """What a role finds after it was away comes in few large batches; small ones give it boundaries to die at."""
+    from streams.batches import BatchConsumer
+
+    BatchConsumer.largest_batch = 20
+
+
+small_batches()
+{"broker": arm_broker, "connectors": arm_connectors, "streams": arm_streams, "projections": arm_projections}[ROLE]()
+logs.configure(ROLE)
+roles.run(Deployment(DIRECTORY), ROLE)
