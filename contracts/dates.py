@@ -70,11 +70,22 @@ def _zone(text: str) -> timezone:
 
 def _declared(value: str, form: str) -> datetime | None:
     """The moment, where the value has the declared form. All digits must fill it: %m would take one digit of two."""
+    if (
+        form == "%Y%m%d" and len(value) == 8 and value.isdecimal() and value.isascii()
+    ):  # strptime takes 10 times as long
+        return _or_none(int(value[:4]), int(value[4:6]), int(value[6:]))
     try:
         at = datetime.strptime(value, form)  # noqa: DTZ007 - see _Moment
     except ValueError:
         return None
     return None if value.isdigit() and at.strftime(form) != value else at
+
+
+def _or_none(*parts: int) -> datetime | None:
+    try:
+        return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 - see _Moment
+    except ValueError:
+        return None
 
 
 def _moment(value: str, form: str | None) -> _Moment | None:
@@ -175,6 +186,10 @@ def month(raw: object) -> Parsed[str]:
 
 @lru_cache(maxsize=65_536)
 def _instant(raw: str) -> Parsed[datetime]:
+    if len(raw) == 14 and raw.isascii() and raw.isdecimal():  # as departments write it, and thousands do a second
+        parts = (raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:12], raw[12:])
+        if (at := _or_none(*map(int, parts))) is not None and (at.year, at.month, at.day) not in _NO_DAY:
+            return _in_utc(at), None
     value, mend = clean(raw)
     moment = _moment(value, None)
     if moment is None:

@@ -14,16 +14,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka.partitioner import murmur2
 
 from contracts.changes import FastChange, decode
 from contracts.errors import SourceSick
 from contracts.events import RESIDENT_TOPIC
-from contracts.identity import Hasher
+from contracts.identity import Hasher, partition_of
 from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
 from projections.databases import writing
@@ -62,12 +60,6 @@ class Outcome(NamedTuple):
 
     counts: Counter[str]
     missing: int
-
-
-@lru_cache(maxsize=131_072)
-def partition_of(key: str, partitions: int) -> int:
-    """Where Kafka's default partitioner puts a key."""
-    return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
 
 
 class Intake:

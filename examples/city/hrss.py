@@ -112,8 +112,9 @@ class Hrss:
             self.owner.execute(_INDEXES)
 
     def load(self, dataset: str, records: Iterable[Record]) -> None:
-        """Add rows with COPY. Records of one dataset; their rows hold the columns in the order of ``COLUMNS``."""
-        copied = f"copy {TABLES[dataset]}({','.join(COLUMNS[dataset])}) from stdin"
+        """Add rows with COPY. Records of one dataset; their rows hold the columns in the order of ``COLUMNS``. They were
+        last updated when the department dealt with them, long ago, and not all in the moment that the city was built."""
+        copied = f"copy {TABLES[dataset]}({','.join(COLUMNS[dataset])},updated_at) from stdin"
         with self.owner.cursor().copy(copied) as copy:
             copy.write("".join([_copy_line(record.row) for record in records]))
 
@@ -140,4 +141,6 @@ class Hrss:
 
 def _copy_line(row: dict[str, Any]) -> str:
     """A row in COPY's text format. No value of ours holds a backslash, a tab or a line's end."""
-    return "\t".join([r"\N" if value is None else str(value) for value in row.values()]) + "\n"
+    at = row["aae036"]
+    cells = [r"\N" if value is None else str(value) for value in row.values()]
+    return "\t".join([*cells, f"{at[:8]} {at[8:10]}:{at[10:12]}:{at[12:]}+08"]) + "\n"

@@ -122,6 +122,7 @@ def test_finding_by_name():
     assert [each.level for each in divisions.find("侯镇")] == ["street"]  # and not 侯镇村村委会 in it
     assert [each.level for each in divisions.find("侯镇村", within="370783109")] == ["community"]
     assert [each.level for each in divisions.find("侯镇村村民委员会", within="370783109")] == ["community"]
+    assert [each.name for each in divisions.find("侯镇社区", within="370783109", level="community")] == ["侯镇村村委会"]
     assert divisions.find("历下区", within="370200") == []
     assert divisions.find("历下区", level="street") == []
     street = divisions.communities_of("370102001")
