@@ -9,10 +9,10 @@ gaps per (input partition of streams -> output partition), so that a reader can 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 RESIDENT_TOPIC = "community.resident"
 
@@ -84,15 +84,49 @@ class RecordHeld(Event):
     reason: str
 
 
-ResidentEvent = Annotated[RecordAsserted | RecordRetracted | RecordHeld, Field(discriminator="type")]
+class Fast(msgspec.Struct, tag_field="type", frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """An event on the hot path: msgspec reads it three times as fast as pydantic. A test holds each twin to its model."""
+
+    version: Literal[1]
+    resident_id: str
+    system: str
+    dataset: str
+    record_key: str
+    revision: int
+    event_id: str
+    committed_at: str | None = None
+
+
+class Asserted(Fast, tag="RecordAsserted", frozen=True, gc=False):
+    """``RecordAsserted`` as it is read."""
+
+    fields: dict[str, Value]
+    originals: dict[str, str] = {}
+    mends: dict[str, str] = {}
+    provisional: bool = False
+    as_of: str | None = None
+
+
+class Retracted(Fast, tag="RecordRetracted", frozen=True, gc=False):
+    """``RecordRetracted`` as it is read."""
+
+    moved_to: str | None = None
+
+
+class Held(Fast, tag="RecordHeld", frozen=True, gc=False):
+    """``RecordHeld`` as it is read."""
+
+    reason: str
+
+
+ResidentEvent = Asserted | Retracted | Held
 EVENTS: tuple[type[Event], ...] = (RecordAsserted, RecordRetracted, RecordHeld)
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: dict[tuple[str, int], Upcast] = {}
 """(type, version) -> the function that makes version + 1 of it. None was needed yet."""
 
-_one: TypeAdapter[ResidentEvent] = TypeAdapter(ResidentEvent)
-_many: TypeAdapter[list[ResidentEvent]] = TypeAdapter(list[ResidentEvent])
+_decode_many = msgspec.json.Decoder(list[ResidentEvent]).decode
 
 
 class EventUnreadable(ValueError):
@@ -113,9 +147,10 @@ def upcast(event: dict[str, Any], upcasts: dict[tuple[str, int], Upcast] = UPCAS
 def decode(values: Sequence[bytes], upcasts: dict[tuple[str, int], Upcast] = UPCASTS) -> list[ResidentEvent]:
     """The events of a batch, each in its newest version. Raises EventUnreadable when one is not an event."""
     try:
-        if not upcasts:  # nothing is older than the newest: one pass from bytes to models
-            return _many.validate_json(b"[" + b",".join(values) + b"]")
-        return _many.validate_python([upcast(msgspec.json.decode(value), upcasts) for value in values])
+        if not upcasts:  # nothing is older than the newest: one pass from bytes to events
+            return _decode_many(b"[" + b",".join(values) + b"]")
+        lifted = [upcast(msgspec.json.decode(value), upcasts) for value in values]
+        return msgspec.convert(lifted, list[ResidentEvent])
     except (ValueError, msgspec.MsgspecError) as error:
         raise EventUnreadable(str(error).splitlines()[0]) from error
 

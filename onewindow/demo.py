@@ -21,6 +21,7 @@ from projections.tables import resident
 
 _BOOKS = ("read", "accepted", "quarantined", "duplicate", "stale", "filtered", "pending", "balanced")
 _FAILURES = 6  # ends right after a start, one after the other
+_LOOK_EACH_S = 0.4
 _SETTLED_S = 1.5  # after the last change: a look at each source, and a file that has come to rest
 Show = Callable[[str, dict[str, Any] | None, "Demo"], None]
 
@@ -45,7 +46,7 @@ class Demo:
         self.supervisor = Supervisor(self.deployment.directory, ROLES, commands=commands)
         self.watcher = Watcher(self.deployment)
         self.found: dict[str, Any] | None = None
-        self.started = time.monotonic()
+        self.started, self._next_look = time.monotonic(), 0.0
 
     def start(self, show: Show) -> None:
         """Start everything; the connectors once the departments are there to be read."""
@@ -69,11 +70,21 @@ class Demo:
         show(what, self.found, self)
         time.sleep(0.1)
 
+    def _look(self) -> bool:
+        """Look at everything, if the last look is long enough ago: looking takes time from those who work."""
+        if time.monotonic() < self._next_look:
+            return False
+        self.found = self.watcher.look()
+        self._next_look = time.monotonic() + _LOOK_EACH_S
+        return True
+
     def until_caught_up(self, show: Show, what: str, since: float = 0.0) -> None:
         """Go on until all that the sources held at ``since`` (wall clock) is in the view."""
         while True:
             self._turn(show, what)
-            self.found = self.watcher.look()
+            if not self._look():
+                continue
+            assert self.found is not None
             looked = all((s["looked_at"] or 0) > since for s in self.found["sources"])
             if looked and self.watcher.caught_up(self.found):
                 return
@@ -82,14 +93,14 @@ class Demo:
         """Keep everything going and shown."""
         while not until():
             self._turn(show, "live")
-            self.found = self.watcher.look()
+            self._look()
 
     def change(self, show: Show, count: int, rate: float, dump_each: int) -> None:
         """Make so many changes in the departments, and follow them into the view."""
         self.departments.change(count, rate, dump_each)
         while not self.departments.changed:
             self._turn(show, "living")
-            self.found = self.watcher.look()
+            self._look()
         self.until_caught_up(show, "living", since=time.time() + _SETTLED_S)
 
     def stop(self) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from contracts.events import RESIDENT_TOPIC, RecordAsserted, RecordHeld, RecordRetracted, ResidentEvent, Value
+from contracts.events import RESIDENT_TOPIC, Asserted, Held, ResidentEvent, Retracted, Value
 from contracts.fields import FIELDS, RESIDENT_FIELDS
 from projections import bulk
 from projections.communities import Deltas, Traits
@@ -58,21 +58,21 @@ class _Record:
     held_reason: str | None = None
     was: str | None = None
     """The resident that it spoke of before the batch, if it was live."""
-    event: RecordAsserted | RecordRetracted | None = None
+    event: Asserted | Retracted | None = None
     held_changed: bool = False
 
-    def take(self, event: RecordAsserted | RecordRetracted) -> None:
+    def take(self, event: Asserted | Retracted) -> None:
         """An assertion or a final retraction: the greatest revision wins."""
         if event.revision <= self.revision:
             return
         self.event = event
         self.revision = event.revision
         self.resident_id = event.resident_id
-        self.live = isinstance(event, RecordAsserted)
+        self.live = isinstance(event, Asserted)
         if self.held_revision is not None and self.held_revision <= event.revision:
             self.held_revision = self.held_reason = None
 
-    def hold(self, event: RecordHeld) -> None:
+    def hold(self, event: Held) -> None:
         """The newest version was refused; it counts until a newer one is accepted."""
         if event.revision <= self.revision or event.revision <= (self.held_revision or 0):
             return
@@ -168,13 +168,13 @@ def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key
             records[key] = _Record(key, resident_id, revision, bool(live), held_revision, held_reason, was)
     stored = set(records)
     for event in events:
-        if event.__class__ is RecordRetracted and event.moved_to is not None:
+        if event.__class__ is Retracted and event.moved_to is not None:
             continue
         key = (event.system, event.dataset, event.record_key)
         known = records.get(key)
         if known is None:
             known = records[key] = _Record(key, event.resident_id)
-        if event.__class__ is RecordHeld:
+        if event.__class__ is Held:
             known.hold(event)
         else:
             known.take(event)  # type: ignore[arg-type]  # mypy narrows by class only where it is equal
@@ -205,7 +205,7 @@ def _change(members: dict[str, dict[Key, Member]], changed: Iterable[_Record]) -
             continue
         if record.was is not None:
             del members[record.was][key]
-        if event.__class__ is RecordAsserted:
+        if event.__class__ is Asserted:
             member = Member(*key, event.as_of, event.provisional, held, event.fields)
             found = members.get(event.resident_id)
             if found is None:
@@ -228,7 +228,7 @@ def _write_assertions(view: sa.Connection, changed: Iterable[_Record], stored: s
         provisional = False
         if event is not None:
             event_id, committed_at = event.event_id, event.committed_at
-            if event.__class__ is RecordAsserted:
+            if event.__class__ is Asserted:
                 fields = _encode(event.fields).decode()
                 if event.originals:
                     originals = _encode(event.originals).decode()
@@ -269,7 +269,7 @@ def _write_benefits(view: sa.Connection, changed: Iterable[_Record], before: dic
         event = record.event
         if event is None:
             continue
-        if event.__class__ is RecordAsserted and (kind := (get := event.fields.get)("benefit_kind")) is not None:
+        if event.__class__ is Asserted and (kind := (get := event.fields.get)("benefit_kind")) is not None:
             amount = get("benefit_amount_fen")
             rows.append(
                 (
