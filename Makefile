@@ -5,7 +5,7 @@ READY := .venv/ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench schemas lock clean
+.PHONY: help setup demo test test-faults check format bench schemas lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,9 +22,11 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the sample city, live in this terminal; Ctrl-C ends it
 	@$(BIN)/onewindow demo
 
-test: $(READY) check  ## all checks and tests
-	$(BIN)/pytest -q -n $(WORKERS) -m "not faults"
-	$(BIN)/pytest -q -m faults
+test: $(READY) check  ## all checks and tests, but for the kills
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults"
+
+test-faults: $(READY)  ## kill -9 of every role, ten times each, in the middle of work
+	$(BIN)/pytest -q -p no:randomly -m faults --durations 6
 
 check: $(READY)  ## format, lint, types, import rules, spelling
 	$(BIN)/ruff format --check .

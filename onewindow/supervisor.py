@@ -99,7 +99,7 @@ class Supervisor:
         if code == CONFIG_EXIT:
             role.down, role.said = True, self.tail(role.name)
             return
-        lived = now - role.started_at > _LIVED_S
+        lived = now - role.started_at > _LIVED_S or code < 0  # by a signal: not its own fault, it may start at once
         role.failures = 0 if lived else role.failures + 1
         role.pause_s = 0.0 if lived else min(max(role.pause_s * 2, 0.1), _LONGEST_PAUSE_S)
         role.next_at = now + role.pause_s
