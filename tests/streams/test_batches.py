@@ -1,0 +1,98 @@
+"""The seam with Faust: whole batches, offsets from the database, nothing acknowledged that was not done.
+
+These tests fail when Faust changes under the seam.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import faust
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from contracts.errors import RetryLater
+from streams.runner import Runner
+
+PARTITIONS = 2
+
+
+def topic_with(bootstrap, count):
+    name = f"batches-{uuid.uuid4().hex[:8]}"
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=bootstrap)
+    for number in range(count):
+        producer.send(name, b"%d" % number, partition=number % PARTITIONS)
+    producer.close()
+    return name
+
+
+def run(bootstrap, topic, folder, *, stored, work, enough):
+    """Run a role until ``enough`` says so."""
+
+    async def main():
+        runner = Runner(
+            f"group-{uuid.uuid4().hex[:8]}", bootstrap=bootstrap, instance="one", datadir=str(folder),
+            check=lambda *place: stored.get(place[1], 0),
+        )  # fmt: skip
+        stop = asyncio.Event()
+
+        async def after(_):
+            if enough():
+                stop.set()
+
+        runner.agent(topic, work, after)
+        await runner.run(stop, ready=lambda: None)
+
+    asyncio.run(main())
+
+
+def test_the_pinned_version_is_the_one_that_the_seam_was_written_against():
+    assert faust.__version__ == "0.15.3"
+
+
+def test_batches_are_whole_ordered_and_begin_where_the_database_says(broker, tmp_path):
+    topic, got = topic_with(broker.bootstrap, 600), {}
+    firsts: dict[int, list[int]] = {}
+
+    def work(_, partition, first, records):
+        firsts.setdefault(partition, []).append(first)
+        got.setdefault(partition, []).extend(record.offset for record in records)
+
+    run(
+        broker.bootstrap, topic, tmp_path, stored={0: 100, 1: 0}, work=work,
+        enough=lambda: sum(map(len, got.values())) >= 500,
+    )  # fmt: skip
+    assert got == {0: list(range(100, 300)), 1: list(range(300))}
+    assert firsts[0][0] == 100
+    assert sum(map(len, firsts.values())) < 100  # batches, not events
+
+
+def test_a_batch_that_must_wait_is_tried_again_and_nothing_is_left_out(broker, tmp_path):
+    topic, got, failures = topic_with(broker.bootstrap, 100), [], [3]
+
+    def work(_, partition, first, records):
+        if failures[0]:
+            failures[0] -= 1
+            raise RetryLater("the database is away", fix="wait")
+        got.extend((partition, record.offset) for record in records)
+
+    run(broker.bootstrap, topic, tmp_path, stored={}, work=work, enough=lambda: len(got) >= 100)
+    assert sorted(got) == [(p, o) for p in range(PARTITIONS) for o in range(50)]
+    assert failures == [0]
+
+
+def test_an_error_that_nobody_foresaw_ends_the_role_with_what_it_was(broker, tmp_path):
+    topic = topic_with(broker.bootstrap, 10)
+
+    def work(*_):
+        raise ZeroDivisionError
+
+    try:
+        run(broker.bootstrap, topic, tmp_path, stored={}, work=work, enough=lambda: False)
+    except ZeroDivisionError:
+        return
+    raise AssertionError("the role went on")
