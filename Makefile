@@ -5,7 +5,7 @@ READY := .venv/ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check format bench schemas lock clean
+.PHONY: help setup demo test test-faults check format bench docs lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +42,9 @@ format: $(READY)  ## format the code
 bench: $(READY)  ## how fast this machine does each part
 	@$(BIN)/onewindow bench
 
-schemas: $(READY)  ## write docs/schemas anew from the contracts
+docs: $(READY)  ## write docs/schemas and docs/errors.md anew from the code
 	$(BIN)/python -m contracts.schemas docs/schemas
+	$(BIN)/python -m onewindow.errors_page docs/errors.md
 
 lock: $(READY)  ## pin the dependencies anew
 	$(BIN)/python -m pip install --quiet pip-tools

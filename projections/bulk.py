@@ -3,7 +3,7 @@
 
 SQLite takes tuples through ``executemany``. PostgreSQL takes a whole batch as one JSON parameter, which
 ``json_to_recordset`` takes apart: psycopg would spend more on turning values into text one by one than the server on
-writing them (10,000 against 30,000 rows/s; shared/peers/README.md, D2).
+writing them (10,000 against 30,000 rows/s, measured once).
 
 A row is a tuple in the order of the named columns. A JSON column holds canonical JSON text, and is read as text.
 """
