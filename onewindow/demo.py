@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ class Demo:
         self.supervisor = Supervisor(self.deployment.directory, ROLES, commands=commands)
         self.watcher = Watcher(self.deployment)
         self.found: dict[str, Any] | None = None
+        self._stopping = threading.Event()
+        self._tending: threading.Thread | None = None
         self.started, self._next_look = time.monotonic(), 0.0
 
     def start(self, show: Show) -> None:
@@ -53,16 +56,22 @@ class Demo:
         self.departments.start()
         connectors = next(role for role in self.supervisor.roles if role.name == "connectors")
         connectors.down = True  # nothing to read yet
+        self._tending = threading.Thread(target=self._tend, name="supervisor", daemon=True)
         for role in self.supervisor.roles:
             if role is not connectors:
                 self.supervisor._start(role)  # noqa: SLF001
+        self._tending.start()
         while not self.departments.up:
             self._turn(show, "building the departments")
         connectors.down = False
 
+    def _tend(self) -> None:
+        """A thread of its own: looking at a broker that is away may take long, starting it again may not wait for that."""
+        while not self._stopping.wait(0.1):
+            self.supervisor.tend()
+
     def _turn(self, show: Show, what: str) -> None:
         self.departments.look()
-        self.supervisor.tend()
         for role in self.supervisor.roles:
             if (role.down and role.last_exit is not None) or role.failures > _FAILURES:
                 said = "\n".join(self.supervisor.tail(role.name))
@@ -105,6 +114,9 @@ class Demo:
 
     def stop(self) -> None:
         """Stop everything, in order."""
+        self._stopping.set()
+        if self._tending is not None:
+            self._tending.join()
         self.watcher.close()
         self.supervisor.stop()
         self.departments.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,8 +24,23 @@ def unreachable(bootstrap: str, error: object) -> BrokerUnreachable:
     )
 
 
+def knock(bootstrap: str) -> None:
+    """Raise BrokerUnreachable at once when nobody listens there: a client would go on trying for half a minute."""
+    error: OSError | None = None
+    for address in bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=2.0).close()
+        except OSError as failed:
+            error = failed
+        else:
+            return
+    raise unreachable(bootstrap, error)
+
+
 def identity(bootstrap: str, topics: list[str]) -> LogIdentity:
     """The ids of the cluster and of these topics."""
+    knock(bootstrap)
     try:
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     except KafkaError as error:
@@ -44,6 +60,7 @@ class EventsLog:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
+        knock(bootstrap)
         try:
             self._consumer: Any = KafkaConsumer(
                 bootstrap_servers=bootstrap,
@@ -58,6 +75,7 @@ class EventsLog:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """(topic, partition) -> the offset after the last record; topics that are not there are left out."""
+        knock(self._bootstrap)
         try:
             places = [
                 TopicPartition(topic, index)

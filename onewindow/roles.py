@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
-from contracts.errors import BrokerUnreachable, DirectoryTaken, PortTaken, RetryLater
+from contracts.errors import BrokerUnreachable, DirectoryTaken, OneWindowError, PortTaken, RetryLater
 from contracts.events import RESIDENT_TOPIC
 from contracts.sources import department_topic
 from onewindow.run_files import RunFile
@@ -147,7 +149,18 @@ def _run_app(make: Callable[[], Any], run_file: RunFile) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         role = make()
-        await role.run(stop, run_file.ready)
+        error: OneWindowError | None = None
+        try:
+            await role.run(stop, run_file.ready)
+        except OneWindowError as ended:
+            error = ended
+        if not role.stopped:  # Faust's threads wait for a broker that is away; all that counts is in the database
+            run_file.stop()
+            sys.stderr.write(f"{error}\n" if error else "")
+            sys.stderr.flush()
+            os._exit(error.exit_code if error else 0)
+        if error is not None:
+            raise error
 
     asyncio.run(main())
     run_file.stop()

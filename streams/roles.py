@@ -39,12 +39,22 @@ class StreamsRole:
     ) -> None:
         self._store, self._intakes = store, {intake.topic: intake for intake in intakes}
         self._runner = Runner(
-            "onewindow-streams", bootstrap=bootstrap, instance=instance, datadir=datadir, check=store.check
+            "onewindow-streams",
+            bootstrap=bootstrap,
+            instance=instance,
+            datadir=datadir,
+            check=store.check,
+            positions=store.positions,
         )
         self._relay = Relay(store, bootstrap, self._runner.in_thread, wrap=wrap)
         self._paused: set[str] = set()
         for topic in self._intakes:
             self._runner.agent(topic, self._take, self._taken)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Faust let go of everything when the role ended; away from its broker it may not."""
+        return self._runner.stopped
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Work until told to stop."""
@@ -121,9 +131,19 @@ class ProjectionsRole:
     def __init__(self, view: ViewEngine, *, bootstrap: str, instance: str, datadir: str) -> None:
         self._view, self.freshness = view, Freshness()
         self._runner = Runner(
-            "onewindow-projections", bootstrap=bootstrap, instance=instance, datadir=datadir, check=view.check
+            "onewindow-projections",
+            bootstrap=bootstrap,
+            instance=instance,
+            datadir=datadir,
+            check=view.check,
+            positions=view.positions,
         )
         self._runner.agent(RESIDENT_TOPIC, self._take, self._taken)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Faust let go of everything when the role ended; away from its broker it may not."""
+        return self._runner.stopped
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Work until told to stop."""

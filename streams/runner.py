@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from contracts.errors import DatasetPaused, OutOfStep, RetryLater, RoleStalled
 from streams.batches import BatchApp
@@ -20,7 +22,9 @@ from streams.batches import BatchApp
 log = structlog.get_logger()
 
 _LONGEST_PAUSE_S = 2.0
-_STALLED_S = 60.0
+_STALLED_S = 15.0
+_LOOK_S = 5.0
+_STOP_S = 5.0
 Work = Callable[[str, int, int, list[Any]], Any]
 """(topic, partition, first offset, records) -> what became of them; runs in the database's thread."""
 
@@ -36,12 +40,15 @@ class Runner:
         instance: str,
         datadir: str,
         check: Callable[[str, int, int, int], int],
+        positions: Callable[[], Mapping[tuple[str, int], int]],
     ) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-database")
-        self._check = check
+        self._check, self._positions, self._bootstrap = check, positions, bootstrap
+        self._topics: list[str] = []
         self.app = BatchApp(name, bootstrap=bootstrap, instance=instance, locate=self._locate, datadir=datadir)
         self.moved_at = time.monotonic()
         self._held: set[str] = set()
+        self.stopped = True
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function of the database; one at a time, for it has one writer."""
@@ -68,6 +75,7 @@ class Runner:
                 self.moved_at = time.monotonic()
                 await after(outcome)
 
+        self._topics.append(topic)
         self.app.agent(self.app.batches(topic), name=f"agents.{topic}")(each_batch)
 
     async def _persist(self, topic: str, event: Any, work: Work) -> Any:
@@ -127,29 +135,50 @@ class Runner:
                 raise outcome
 
     async def _stop_app(self) -> None:
-        try:
-            await asyncio.wait_for(self.app.stop(), 5.0)
-        except (TimeoutError, asyncio.CancelledError):
+        stopping = asyncio.ensure_future(self.app.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=_STOP_S)
+        self.stopped = stopping in done
+        if not self.stopped:
             log.warning("the app did not stop in time; what it had not done is done after the next start")
 
     async def _watch(self) -> None:
-        """Standing still with work waiting, for a minute, is a fault that a restart may mend."""
+        """Standing still with work waiting is a fault that a restart mends.
+
+        It is told from the database's offsets and the log's ends alone: a consumer that forgot its partitions would say
+        that it has nothing to do. (Seen: a group that formed while a killed broker was coming back gave none to its only
+        member, and stayed so.)
+        """
+        stood: Mapping[tuple[str, int], int] = {}
         while True:
-            await asyncio.sleep(5.0)
-            if time.monotonic() - self.moved_at > _STALLED_S and await self._lags():
+            await asyncio.sleep(_LOOK_S)
+            try:
+                stored = await self.in_thread(self._positions)
+                if stored != stood:
+                    stood, self.moved_at = stored, time.monotonic()
+                if time.monotonic() - self.moved_at < _STALLED_S:
+                    continue
+                ends = await asyncio.wait_for(self._ends(), _LOOK_S)
+            except (RetryLater, KafkaError, TimeoutError):
+                self.moved_at = time.monotonic()  # database or broker are away: that is waited for
+                continue
+            if any(end > stored.get(place, 0) for place, end in ends.items() if place[0] not in self._held):
                 raise RoleStalled(
                     f"{self.app.conf.id} stood still for {_STALLED_S:.0f} s although events were waiting",
                     fix="it is started again; if it comes back, look at its log",
                 )
-
-    async def _lags(self) -> bool:
-        consumer = self.app.consumer
-        assigned = list(consumer.assignment())
-        if not assigned:
-            return False
-        ends = await consumer.highwaters(*assigned)
-        stored = await self._locate({(tp.topic, tp.partition): (0, ends[tp] or 0) for tp in assigned})
-        lags = any((ends[tp] or 0) > stored[tp.topic, tp.partition] for tp in assigned)
-        if not lags:
             self.moved_at = time.monotonic()
-        return lags
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        """The ends of the role's topics, asked by a connection of its own."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        try:
+            await consumer.start()
+            await consumer.topics()  # asks for the metadata of all
+            places = [
+                TopicPartition(topic, index)
+                for topic in self._topics
+                for index in sorted(consumer.partitions_for_topic(topic) or ())
+            ]
+            return {(place.topic, place.partition): end for place, end in (await consumer.end_offsets(places)).items()}
+        finally:
+            await consumer.stop()

@@ -82,6 +82,7 @@ def arm_connectors() -> None:
     from producers import producer
     from producers.publisher import Publisher
 
+    producer.SAVE_EVERY_S = 0.0  # each page is saved: more boundaries to die at
     unsaved = [0]
 
     def published(_outcome, _self, topic, records, *_more, **_named):

@@ -36,7 +36,7 @@ def run(bootstrap, topic, folder, *, stored, work, enough):
     async def main():
         runner = Runner(
             f"group-{uuid.uuid4().hex[:8]}", bootstrap=bootstrap, instance="one", datadir=str(folder),
-            check=lambda *place: stored.get(place[1], 0),
+            check=lambda *place: stored.get(place[1], 0), positions=dict,
         )  # fmt: skip
         stop = asyncio.Event()
 
