@@ -64,6 +64,7 @@ def examine(path: Path, name: str, declared: DatasetSource) -> Shape:
     if not first.strip():
         raise _truncated(name, "it has no header")
     if not set(wanted) & set(header):
+        _raise_if_readable_otherwise(path, name, wanted, encoding)
         raise _truncated(name, f"its first row is no header: it names none of the columns {', '.join(wanted)}")
     if missing := [column for column in wanted if column not in header]:
         raise FileColumnsWrong(
@@ -86,6 +87,18 @@ def examine(path: Path, name: str, declared: DatasetSource) -> Shape:
     if last.values[-1].endswith(("\n", "\r")) and not _tail(path, encoding).endswith('"'):
         raise _truncated(name, f"it ends inside a quoted value that began in row {last.number}")
     return Shape(encoding, delimiter, header, count, shape.final_newline)
+
+
+def _raise_if_readable_otherwise(path: Path, name: str, wanted: Sequence[str], encoding: str) -> None:
+    """Many bytes of UTF-8 are characters of GBK too: a header that makes sense in the other says which it is."""
+    for other in ("utf-8-sig", "gb18030"):
+        if other != encoding and _undecodable(path, other) is None:
+            first = _first_line(path, other)
+            if set(wanted) & set(_header(first, _delimiter(first, wanted))):
+                raise FileEncodingWrong(
+                    f"{name} is declared as {encoding}, but reads as {other}",
+                    fix=f"declare encoding: {other} in the source file, or let the department export it again",
+                )
 
 
 def lines(path: Path, shape: Shape) -> Iterator[Line]:

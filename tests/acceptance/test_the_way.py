@@ -155,7 +155,7 @@ def test_changing_one_cell_changes_the_digest(run, table, tmp_path):
     columns = [c for c in declared(table) if not c.primary_key]
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            f"update {table.name} set {columns[-1].name} = {columns[-1].name} || '1' where rowid in"
+            f"update {table.name} set {columns[-1].name} = coalesce({columns[-1].name}, '') || '1' where rowid in"
             f" (select rowid from {table.name} limit 1)"
         )
     with reading(engine) as connection:
