@@ -200,8 +200,11 @@ def values(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(record.value) for batch in MemoryRecords(data) for record in batch if record.value]
 
 
-def test_a_position_never_leaves_before_what_it_stands_for_is_acknowledged(broker, system, started):
+def test_a_position_never_leaves_before_what_it_stands_for_is_acknowledged(broker, system, started, monkeypatch):
     """The seam sees each request leave; answers are taken in by the same thread, so what is not taken is not durable."""
+    monkeypatch.setattr(
+        "producers.producer.SAVE_EVERY_S", 0.0
+    )  # as often as can be: at a pace, none may fall amid pages
     sent, saves, early = [], [], []
 
     def watch(batches, go):
