@@ -19,7 +19,9 @@ from contracts.fields import FIELDS
 from onewindow.roles import ROLES
 from onewindow.settings import Deployment
 
-out, err = Console(), Console(stderr=True)
+_WIDE = 130  # where nobody looks at a terminal, lines are not cut to one
+out = Console(width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else _WIDE)
 _COLOURS = {"live": "green", "ready": "green", "ok": "green", "loading": "cyan", "catching up": "cyan", "starting": "cyan",
             "warn": "yellow", "waiting": "yellow", "silent": "red", "paused": "red", "down": "red", "fail": "red"}  # fmt: skip
 
@@ -34,20 +36,27 @@ def step(text: str) -> None:
 
 
 def sources_table(found: dict[str, Any]) -> Table:
-    """Each dataset with its state, progress and books."""
+    """Each dataset with its state, its progress while it loads, and its books."""
+    loading = any(each["total"] for each in found["sources"])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("source", "left"), ("state", "left"), ("rows", "right"), ("rows/s", "right"), ("read", "right"),
-                          ("accepted", "right"), ("refused", "right"), ("repeat", "right"), ("stale", "right"),
-                          ("pending", "right"), ("books", "left")):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("source", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    if loading:
+        table.add_column("rows", justify="right")
+        table.add_column("/s", justify="right")
+    for name in ("read", "accepted", "refused", "repeat", "stale", "pending"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("books", no_wrap=True)
     for each in found["sources"]:
-        rows = f"{each['rows'] or 0:,}/{each['total']:,}" if each["total"] else ""
-        table.add_row(
-            f"{each['system']}.{each['dataset']}", _coloured(each["state"]), rows, f"{each['rate']:,.0f}" if each["rate"] else "",
-            f"{each['read'] or 0:,}", f"{each['accepted']:,}", f"{each['quarantined']:,}", f"{each['duplicate']:,}",
-            f"{each['stale']:,}", f"{each['pending']:,}",
-            Text("balanced", "green") if each["balanced"] else Text("not yet" if each["read"] is None else "NOT BALANCED", "yellow"),
-        )  # fmt: skip
+        cells: list[Any] = [f"{each['system']}.{each['dataset']}", _coloured(each["state"])]
+        if loading:
+            rows = f"{each['rows'] or 0:,}/{each['total']:,}" if each["total"] else ""
+            cells += [rows, f"{each['rate']:,.0f}" if each["rate"] else ""]
+        cells += [
+            f"{each[name] or 0:,}" for name in ("read", "accepted", "quarantined", "duplicate", "stale", "pending")
+        ]
+        unknown = Text("not yet" if each["read"] is None else "NOT BALANCED", "yellow")
+        table.add_row(*cells, Text("balanced", "green") if each["balanced"] else unknown)
     return table
 
 
