@@ -104,8 +104,10 @@ def _ensure_topics(deployment: Deployment) -> None:
 def connectors(deployment: Deployment) -> None:
     """All sources, a thread a dataset."""
     from connectors import open_connector
+    from onewindow.lost import LostAndFound
     from producers.producer import DatasetProducer, Pace
     from producers.publisher import Publisher
+    from projections.databases import open_view
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,6 +134,8 @@ def connectors(deployment: Deployment) -> None:
             )
             producers.append(producer)
             threads.append(threading.Thread(target=producer.run, args=(stop,), name=f"{source.system}.{dataset}"))
+    store = open_view(deployment.streams_url)
+    threads.append(threading.Thread(target=LostAndFound(store, producers).run, args=(stop,), name="lost-and-found"))
     for thread in threads:
         thread.start()
     run_file.ready()
