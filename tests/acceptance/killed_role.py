@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -39,6 +40,7 @@ def done() -> list[dict[str, object]]:
 killed = len(done())
 boundary = BOUNDARIES[killed % len(BOUNDARIES)]
 passes = [0]
+dying = threading.Lock()
 
 
 def at(place: str, records: int) -> None:
@@ -48,6 +50,7 @@ def at(place: str, records: int) -> None:
     passes[0] += 1
     if passes[0] < EACH:
         return
+    dying.acquire()  # for good: of several threads, one writes down the kill
     with LEDGER.open("a") as file:
         file.write(json.dumps({"role": ROLE, "boundary": place, "records": records}) + "\n")
         file.flush()
