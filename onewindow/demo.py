@@ -59,7 +59,7 @@ class Demo:
         self._tending = threading.Thread(target=self._tend, name="supervisor", daemon=True)
         for role in self.supervisor.roles:
             if role is not connectors:
-                self.supervisor._start(role)  # noqa: SLF001
+                self.supervisor.start_role(role)
         self._tending.start()
         while not self.departments.up:
             self._turn(show, "building the departments")

@@ -74,9 +74,10 @@ class Supervisor:
     def start(self) -> None:
         """Start all roles. They wait for each other by themselves."""
         for role in self.roles:
-            self._start(role)
+            self.start_role(role)
 
-    def _start(self, role: Role) -> None:
+    def start_role(self, role: Role) -> None:
+        """Start one role, its output appended to its log."""
         with (self._directory / "run" / f"{role.name}.log").open("ab") as log:
             role.process = subprocess.Popen(
                 role.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -92,7 +93,7 @@ class Supervisor:
             if role.process is not None and role.process.poll() is not None:
                 self._ended(role, role.process.returncode, now)
             elif role.process is None and now >= role.next_at:
-                self._start(role)
+                self.start_role(role)
 
     def _ended(self, role: Role, code: int, now: float) -> None:
         role.process, role.last_exit = None, code
