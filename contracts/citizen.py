@@ -14,6 +14,7 @@ import re
 from datetime import date
 from functools import lru_cache
 from itertools import product
+from operator import mul
 from typing import Literal
 
 from contracts.reasons import Mend, Reason
@@ -50,7 +51,7 @@ def _birth(digits: str) -> tuple[int, date | None] | None:
 
 
 def _sum(digits: str, start: int) -> int:
-    return sum(int(digit) * weight for digit, weight in zip(digits, _WEIGHTS[start:], strict=False))
+    return sum(map(mul, map(int, digits), _WEIGHTS[start:]))
 
 
 def check_character(first17: str) -> str:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
 class Hasher:
     """The keyed hashes of one deployment. ``secret`` is at least 16 bytes, made by ``onewindow init``."""
 
-    secret: bytes
+    __slots__ = ("_keyed",)
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = hmac.new(secret, digestmod="sha256")
 
     def _digest(self, text: str) -> str:
-        return hmac.digest(self.secret, text.encode(), "sha256")[:16].hex()
+        # A copy of the keyed state, not hmac.digest: that lets go of the interpreter's lock, and a busy thread beside this
+        # one then takes milliseconds to give it back.
+        keyed = self._keyed.copy()
+        keyed.update(text.encode())
+        return keyed.hexdigest()[:32]
 
     def resident(self, id_number: str) -> str:
         """The id of the resident with this citizen ID number (18 characters, canonical)."""

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts.errors import RoleFailing
+from onewindow import run_files
 from onewindow.city import Departments, write_deployment
 from onewindow.roles import ROLES
 from onewindow.settings import Deployment
@@ -87,6 +88,11 @@ class Demo:
         self._next_look = time.monotonic() + _LOOK_EACH_S
         return True
 
+    def until_reading(self, show: Show) -> None:
+        """Go on until the connectors are ready to read."""
+        while run_files.read(self.directory, "connectors").get("state") != "ready":
+            self._turn(show, "loading")
+
     def until_caught_up(self, show: Show, what: str, since: float = 0.0) -> None:
         """Go on until all that the sources held at ``since`` (wall clock) is in the view."""
         while True:
@@ -130,6 +136,7 @@ def once(
     demo = Demo(directory, residents=residents, seed=seed)
     try:
         demo.start(show)
+        demo.until_reading(show)
         loading = time.monotonic()
         demo.until_caught_up(show, "loading")
         loaded = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,9 +37,10 @@ def resident_of(view: sa.Connection, resident_id: str) -> dict[str, Any]:
         ).mappings()
     ]
     by_key = {(each["system"], each["dataset"], each["record_key"]): each for each in records}
+    origins = field_origins(row["provenance"])
     fields: dict[str, dict[str, Any]] = {}
     for name in RESIDENT_FIELDS:
-        where = row["provenance"].get(name)
+        where = origins.get(name)
         if where is None:
             continue
         fields[name] = {"value": row[name], **where}
@@ -57,6 +59,16 @@ def resident_of(view: sa.Connection, resident_id: str) -> dict[str, Any]:
         "fields": fields,
         "assertions": [{name: value for name, value in each.items() if name != "live"} for each in records],
         "benefits": [{name: value for name, value in each.items() if name != "resident_id"} for each in benefits],
+    }
+
+
+def field_origins(provenance: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """field -> the record that its value comes from, and the rule by which it won, from a resident's ``provenance``."""
+    return {
+        name: {**{part: value for part, value in record.items() if part != "wins"}, "rule": rule}
+        for record in provenance
+        for rule, names in record["wins"].items()
+        for name in names
     }
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from contracts.fields import FIELDS, RESIDENT_FIELDS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a table here changes its shape."""
 
 metadata = sa.MetaData()
@@ -58,7 +58,7 @@ resident = sa.Table(
         "held", sa.Integer(), "最新版本被隔离的记录数", "number of its records whose newest version is in quarantine"
     ),
     _needed(
-        "provenance", sa.JSON(), "各字段出处及裁决规则", "where each field comes from, and the rule by which it won"
+        "provenance", sa.JSON(), "各字段出处及裁决规则", "the records that win a field, and by which rule which fields"
     ),
     comment="居民 / resident: one row per person",
 )

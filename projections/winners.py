@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -20,8 +21,9 @@ Rule = Literal["only source", "authority", "recency", "tie"]
 
 DEFAULT = "default"
 _canonical = msgspec.json.Encoder(order="deterministic")
-_LABELS = tuple((RESIDENT_FIELDS.index(name), f'"{name}":') for name in sorted(RESIDENT_FIELDS))
-"""Where each field's provenance stands in canonical JSON: sorted by name."""
+_encode = msgspec.json.Encoder().encode
+_PLANS = 4_096  # patterns of who says what; a city has some dozens
+_NOTHING: Mapping[str, Value] = dict.fromkeys(RESIDENT_FIELDS)
 
 
 class Member(NamedTuple):
@@ -34,6 +36,10 @@ class Member(NamedTuple):
     provisional: bool
     held: bool
     fields: Mapping[str, Value]
+
+
+_Speaker = tuple[str, str, tuple[str, ...], int]
+"""What of a member decides who wins: system, dataset, the fields it speaks of, and its place by recency."""
 
 
 class Authority:
@@ -55,110 +61,92 @@ class Authority:
             if len(set(datasets)) != len(datasets):
                 raise SettingInvalid(f"authority over {field!r} lists a dataset twice", fix="list each dataset once")
         self.order = {field: tuple(datasets) for field, datasets in order.items()}
-        self._ranks: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.plan = lru_cache(maxsize=_PLANS)(self._plan)
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever another source could win a field."""
         return hashlib.sha256(_canonical.encode(self.order)).hexdigest()
 
-    def ranks(self, system: str, dataset: str) -> tuple[int, ...]:
+    def _ranks(self, system: str, dataset: str) -> tuple[int, ...]:
         """The rank of a dataset for each of RESIDENT_FIELDS; the smaller is believed first."""
-        key = (system, dataset)
-        ranks = self._ranks.get(key)
-        if ranks is None:
-            name = f"{system}.{dataset}"
-            orders = (self.order.get(field, self.order.get(DEFAULT, ())) for field in RESIDENT_FIELDS)
-            ranks = tuple(order.index(name) if name in order else len(order) for order in orders)
-            self._ranks[key] = ranks
-        return ranks
+        name = f"{system}.{dataset}"
+        orders = (self.order.get(field, self.order.get(DEFAULT, ())) for field in RESIDENT_FIELDS)
+        return tuple(order.index(name) if name in order else len(order) for order in orders)
+
+    def _plan(self, pattern: tuple[_Speaker, ...]) -> _Plan:
+        """Who wins what among members of this pattern. It stands in ``plan`` for all residents alike: values don't matter."""
+        ranks = [self._ranks(system, dataset) for system, dataset, _, _ in pattern]
+        cells: list[tuple[int, str]] = []
+        wins: list[dict[str, list[str]]] = [{} for _ in pattern]
+        for index, name in enumerate(RESIDENT_FIELDS):
+            found = sorted((ranks[at][index], at) for at, (_, _, said, _) in enumerate(pattern) if name in said)
+            winner = found[0][1] if found else len(pattern)
+            cells.append((winner, name))
+            if found:
+                rule = _rule(found, pattern)
+                wins[winner].setdefault(rule, []).append(name)
+        tails = tuple((at, "," + _canonical.encode({"wins": won}).decode()[1:]) for at, won in enumerate(wins) if won)
+        return _Plan(tuple(cells), tails)
 
 
-def _ends(member: Member) -> tuple[str, str]:
-    """The canonical JSON of where a value comes from, before and after the rule."""
-    head = _canonical.encode({"as_of": member.as_of, "dataset": member.dataset, "record_key": member.record_key})
-    tail = _canonical.encode({"system": member.system})
-    return head.decode()[:-1] + ',"rule":"', '",' + tail.decode()[1:]
+class _Plan(NamedTuple):
+    """For each of RESIDENT_FIELDS the number of the winning member (one past the last: nobody speaks) and the field's
+    name; and for each member that wins something, the end of its provenance."""
+
+    cells: tuple[tuple[int, str], ...]
+    tails: tuple[tuple[int, str], ...]
 
 
-def _provenance(origins: Sequence[str | None]) -> str:
-    return "{" + ",".join([label + origin for index, label in _LABELS if (origin := origins[index])]) + "}"
+def _rule(found: list[tuple[int, int]], pattern: tuple[_Speaker, ...]) -> Rule:
+    """Why the first of (rank, member) won."""
+    if len(found) == 1:
+        return "only source"
+    (rank, winner), (other, second) = found[:2]
+    if rank < other:
+        return "authority"
+    return "tie" if pattern[winner][3] == pattern[second][3] else "recency"
 
 
 def _recency(member: Member) -> str:
     return member.as_of or ""
 
 
-def decide(members: list[Member], authority: Authority) -> tuple[list[Value], str]:
-    """The winning values in the order of RESIDENT_FIELDS, and the provenance of those that are not null, as canonical JSON.
+def _pattern(members: Sequence[Member]) -> tuple[_Speaker, ...]:
+    """What of these sorted members decides who wins."""
+    pattern = []
+    place, before = 0, None
+    for member in members:
+        if before is not None and _recency(member) != before:
+            place += 1
+        before = _recency(member)
+        fields = member.fields
+        said = tuple(fields)
+        if None in fields.values():
+            said = tuple(name for name in said if fields[name] is not None)
+        pattern.append((member.system, member.dataset, said, place))
+    return tuple(pattern)
 
-    ``members`` are the live assertions of one resident, one at least, in any order; they are sorted in place.
+
+def decide(members: list[Member], authority: Authority) -> tuple[list[Value], str]:
+    """The winning values in the order of RESIDENT_FIELDS, and their provenance as canonical JSON.
+
+    Provenance is a list of the records that win something: ``system``, ``dataset``, ``record_key``, ``as_of``, and
+    ``wins``, by rule the names of the fields. ``members`` are the live assertions of one resident, one at least, in any
+    order; they are sorted in place. Where authority does not decide, an earlier one wins.
     """
     if len(members) > 1:
         members.sort()
         members.sort(key=_recency, reverse=True)  # stable: equal ones stay in the order of their keys
-        return _of_two(members, authority) if len(members) == 2 else _of_many(members, authority)
-    get = members[0].fields.get
-    values = [get(name) for name in RESIDENT_FIELDS]
-    head, tail = _ends(members[0])
-    origin = f"{head}only source{tail}"
-    return values, _provenance([None if value is None else origin for value in values])
+    plan = authority.plan(_pattern(members))
+    said = [member.fields for member in members]
+    said.append(_NOTHING)
+    values = [said[at][name] for at, name in plan.cells]
+    return values, "[" + ",".join([_head(members[at]) + tail for at, tail in plan.tails]) + "]"
 
 
-def _of_two(members: Sequence[Member], authority: Authority) -> tuple[list[Value], str]:
-    """As ``_of_many``, for the usual case: two fifths of its time (``python -m projections.bench``)."""
-    first, second = members
-    head, tail = _ends(first)
-    alone_1, authority_1 = f"{head}only source{tail}", f"{head}authority{tail}"
-    equal = f"{head}{'tie' if _recency(first) == _recency(second) else 'recency'}{tail}"
-    head, tail = _ends(second)
-    alone_2, authority_2 = f"{head}only source{tail}", f"{head}authority{tail}"
-    get_1, get_2 = first.fields.get, second.fields.get
-    ranks_1 = authority.ranks(first.system, first.dataset)
-    ranks_2 = authority.ranks(second.system, second.dataset)
-    values: list[Value] = []
-    origins: list[str | None] = []
-    for name, rank_1, rank_2 in zip(RESIDENT_FIELDS, ranks_1, ranks_2, strict=True):
-        value = get_1(name)
-        other = get_2(name)
-        if other is None:
-            origins.append(None if value is None else alone_1)
-        elif value is None:
-            value = other
-            origins.append(alone_2)
-        elif rank_1 == rank_2:
-            origins.append(equal)
-        elif rank_1 < rank_2:
-            origins.append(authority_1)
-        else:
-            value = other
-            origins.append(authority_2)
-        values.append(value)
-    return values, _provenance(origins)
-
-
-def _of_many(members: Sequence[Member], authority: Authority) -> tuple[list[Value], str]:
-    """``members`` are sorted: where authority does not decide, an earlier one wins."""
-    ranks = [authority.ranks(member.system, member.dataset) for member in members]
-    ends = [_ends(member) for member in members]
-    values: list[Value] = []
-    origins: list[str | None] = []
-    for index, name in enumerate(RESIDENT_FIELDS):
-        found = [(ranks[at][index], at) for at, member in enumerate(members) if member.fields.get(name) is not None]
-        if not found:
-            values.append(None)
-            origins.append(None)
-            continue
-        found.sort()
-        rank, winner = found[0]
-        rule: Rule = "only source"
-        if len(found) > 1:
-            other, second = found[1]
-            if rank < other:
-                rule = "authority"
-            else:
-                rule = "tie" if _recency(members[winner]) == _recency(members[second]) else "recency"
-        head, tail = ends[winner]
-        values.append(members[winner].fields.get(name))
-        origins.append(f"{head}{rule}{tail}")
-    return values, _provenance(origins)
+def _head(member: Member) -> str:
+    where = {
+        "as_of": member.as_of, "dataset": member.dataset, "record_key": member.record_key, "system": member.system,
+    }  # fmt: skip
+    return _encode(where).decode()[:-1]

@@ -176,7 +176,7 @@ class BatchApp(faust.App):  # type: ignore[misc]
 
     def batches(self, name: str) -> Any:
         """A topic whose events are whole batches."""
-        return self.topic(name, schema=BatchSchema(), key_type=bytes, value_type=bytes, maxsize=4)
+        return self.topic(name, schema=BatchSchema(), key_type=bytes, value_type=bytes, maxsize=1)
 
     def fail(self, error: BaseException) -> None:
         """End the app for this reason."""

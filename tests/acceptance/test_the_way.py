@@ -15,6 +15,7 @@ from contracts.reasons import Reason
 from examples.city.truth import Truth
 from projections.databases import open_view, reading
 from projections.digest import digest, overall
+from projections.reading import field_origins
 from projections.tables import VIEW, declared
 
 RESIDENTS, SEED = 1_500, 7
@@ -80,14 +81,14 @@ def test_each_resident_is_in_the_view_once_with_the_right_winner_in_each_field(r
     assert set(shown) == set(expected)
     hashed = hasher(run[1])
     for number, meant in expected.items():
-        row, provenance = shown[number], json.loads(shown[number]["provenance"])
+        row, origins = shown[number], field_origins(json.loads(shown[number]["provenance"]))
         for name, value in meant.fields.items():
             assert row[name] == value, (name, meant.number)
         for name, (dataset, key) in meant.winners.items():
-            where = provenance[name]
+            where = origins[name]
             assert f"{where['system']}.{where['dataset']}" == dataset, (name, meant.number)
             assert where["record_key"] == hashed.record(*dataset.split("."), key)
-        extra = {n for n in provenance if n not in meant.fields}
+        extra = {n for n in origins if n not in meant.fields}
         assert not extra, (extra, meant.number)
 
 

@@ -63,7 +63,7 @@ def changed(value: Any, column: sa.Column[Any]) -> Any:
     if isinstance(column.type, sa.Boolean):
         return not value
     if isinstance(column.type, sa.JSON):
-        return {**(value or {}), "more": 1}
+        return [*value, 1] if isinstance(value, list) else {**(value or {}), "more": 1}
     if isinstance(column.type, sa.Integer):
         return (value or 0) + 1
     return (value or "") + "~"

@@ -13,6 +13,7 @@ from viewcases import TOPIC, Views, asserted, feed, fingerprint, held, retracted
 
 from projections.databases import reading, writing
 from projections.engine import ViewEngine
+from projections.reading import field_origins
 from projections.tables import assertion, benefit, community, resident
 
 HERE, THERE = "370102001001", "370102001002"
@@ -46,10 +47,16 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     assert found == [
         (
             "x", "00000019300101001X", "王芳", "female", None, None, None, HERE, None, True, True, "full", False, 1, 0,
-            {
-                name: {"system": "hrss", "dataset": "person", "record_key": "7", "rule": "only source", "as_of": "2026-01-02"}
-                for name in ("id_number", "name", "sex", "community_code", "alive", "living_alone", "care_level")
-            },
+            [
+                {
+                    "system": "hrss", "dataset": "person", "record_key": "7", "as_of": "2026-01-02",
+                    "wins": {
+                        "only source": [
+                            "id_number", "name", "sex", "community_code", "alive", "living_alone", "care_level",
+                        ]
+                    },
+                }
+            ],
         )
     ]  # fmt: skip
     assert rows(view, assertion, *assertion.c.keys()) == [
@@ -74,10 +81,11 @@ def test_two_records_of_one_resident_are_one_row(views: Views):
     feed(view, asserted("7", 1, "x", name="甲", phone="1"), asserted("civil.elder/7", 1, "x", name="乙", phone="2"))
     assert rows(view, resident, "resident_id", "name", "phone", "records") == [("x", "乙", "1", 2)]
     ((provenance,),) = rows(view, resident, "provenance")
-    assert provenance["name"] == {
+    origins = field_origins(provenance)
+    assert origins["name"] == {
         "system": "civil", "dataset": "elder", "record_key": "7", "rule": "authority", "as_of": None,
     }  # fmt: skip
-    assert provenance["phone"]["system"] == "hrss"
+    assert origins["phone"]["system"] == "hrss"
 
 
 def test_a_resident_is_derived_the_same_whether_its_records_come_together_or_apart(views: Views):
