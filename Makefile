@@ -1,11 +1,11 @@
-# make help lists what there is. Python 3.11 or newer is all that a machine needs.
+# make help lists what there is. Python 3.11, 3.12 or 3.13 is all that a machine needs.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check format bench docs lock clean
+.PHONY: help setup demo test test-services test-faults check format bench docs lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -13,7 +13,7 @@ help:  ## what can be made
 setup: $(READY)  ## .venv with everything, and .venv/bin/onewindow
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + "; name one: make setup PYTHON=python3.12") if not (3, 11) <= sys.version_info[:2] < (3, 14) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -24,6 +24,10 @@ demo: $(READY)  ## the sample city, live in this terminal; Ctrl-C ends it
 
 test: $(READY) check  ## all checks and tests, but for the kills
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults"
+
+test-services: $(READY)  ## the tests that use a broker or database, on Apache Kafka, PostgreSQL and MariaDB
+	$(BIN)/python tests/services/install.py
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults"
 
 test-faults: $(READY)  ## kill -9 of every role, ten times each, in the middle of work
 	$(BIN)/pytest -q -p no:randomly -m faults --durations 6
@@ -50,6 +54,8 @@ lock: $(READY)  ## pin the dependencies anew
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
 	  --allow-unsafe -o requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
+	  --allow-unsafe -c requirements.txt -o requirements-run.txt pyproject.toml
 
 clean:  ## remove what was made
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-city

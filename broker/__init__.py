@@ -1,7 +1,7 @@
 """The embedded broker: a durable log that speaks the Kafka protocol, for one machine."""
 
-from broker.errors import Damaged, DirectoryInUse, PortInUse
+from broker.errors import AddressUnusable, Damaged, DirectoryInUse, PortInUse
 from broker.flusher import Fsync
 from broker.server import Broker, BrokerSettings, serve
 
-__all__ = ["Broker", "BrokerSettings", "Damaged", "DirectoryInUse", "Fsync", "PortInUse", "serve"]
+__all__ = ["AddressUnusable", "Broker", "BrokerSettings", "Damaged", "DirectoryInUse", "Fsync", "PortInUse", "serve"]

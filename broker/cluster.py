@@ -54,17 +54,17 @@ class Cluster:
 
     def _describe(self, topic: Topic) -> Any:
         kind = metadata.MetadataResponse.MetadataResponseTopic
-        partitions = [
-            kind.MetadataResponsePartition(
-                error_code=Code.NONE,
-                partition_index=number,
-                leader_id=NODE,
-                leader_epoch=partition.leader_epoch,
-                replica_nodes=[NODE],
-                isr_nodes=[NODE],
-            )
-            for number, partition in enumerate(topic.partitions)
-        ]
+        part = kind.MetadataResponsePartition
+        partitions = []
+        for number, partition in enumerate(topic.partitions):
+            about = {"partition_index": number, "leader_epoch": partition.leader_epoch, "replica_nodes": [NODE]}
+            if partition.damage is None:
+                leader = part(error_code=Code.NONE, leader_id=NODE, isr_nodes=[NODE], offline_replicas=[], **about)
+            else:  # clients then wait quietly for a leader; to what they ask anyway the answer is KAFKA_STORAGE_ERROR
+                leader = part(
+                    error_code=Code.LEADER_NOT_AVAILABLE, leader_id=-1, isr_nodes=[], offline_replicas=[NODE], **about
+                )
+            partitions.append(leader)
         return kind(error_code=Code.NONE, name=topic.name, topic_id=topic.ident, partitions=partitions)
 
     async def describe(self, request: Request) -> Any:  # noqa: ARG002 - nothing to choose

@@ -13,6 +13,7 @@ class Code(IntEnum):
     OFFSET_OUT_OF_RANGE = 1
     CORRUPT_MESSAGE = 2
     UNKNOWN_TOPIC_OR_PARTITION = 3
+    LEADER_NOT_AVAILABLE = 5
     MESSAGE_TOO_LARGE = 10
     COORDINATOR_NOT_AVAILABLE = 15
     INVALID_TOPIC = 17
@@ -71,11 +72,19 @@ class PortInUse(Exception):
         self.host, self.port = host, port
 
 
+class AddressUnusable(Exception):
+    """The system does not let us listen there: a host that is not this machine, or a port for root alone."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        super().__init__(f"{host}:{port} can't be listened on: {why}")
+        self.host, self.port, self.why = host, port, why
+
+
 class Damaged(Exception):
     """A file is not as it was written, in a place that a crash can't explain.
 
-    Of a partition's log: this partition goes offline, the others serve. Of the broker's own state (topics, groups,
-    offsets): the broker doesn't start, for it would have to guess.
+    Of a partition's log: this partition goes offline, the others serve. Of the list of topics: the broker doesn't start,
+    for it would have to guess.
     """
 
     def __init__(self, path: Path, position: int, why: str) -> None:

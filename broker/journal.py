@@ -19,14 +19,24 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """A durable map of text to JSON values; a Durable for the flusher."""
+    """A durable map of text to JSON values; a Durable for the flusher.
+
+    What it holds (groups, and the offsets that they committed) can be missed: clients join again, and begin where they are
+    told to. So a damaged journal is set aside as ``<name>.damaged``, and begun anew with a warning.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data: dict[str, Any] = {}
         self._lines, self._size, self._failed = 0, 0, False
         if path.exists():
-            self._read()
+            try:
+                self._read()
+            except Damaged as damage:
+                aside = path.with_name(path.name + ".damaged")
+                path.replace(aside)
+                self.data, self._lines = {}, 0
+                log.warning("%s; it is kept as %s, and begun anew", damage, aside.name)
         self._fd = self._rewrite()
 
     def _read(self) -> None:
@@ -34,7 +44,7 @@ class Journal:
         for number, text in enumerate(raw):
             try:
                 key, value = parse(text)
-            except ValueError as flaw:
+            except (ValueError, TypeError) as flaw:
                 if number + 1 < len(raw):
                     raise Damaged(self.path, position, str(flaw)) from flaw
                 log.warning("torn tail of %s: %d bytes dropped", self.path, len(text))

@@ -17,21 +17,24 @@ from typing import Any
 from broker.cluster import Cluster
 from broker.compaction import compact
 from broker.coordinator import Coordinator
-from broker.errors import DirectoryInUse, PortInUse, Refused
+from broker.errors import AddressUnusable, DirectoryInUse, PortInUse, Refused
 from broker.files import sync_directory
 from broker.flusher import Flusher, Fsync
 from broker.log import Opening
 from broker.messages import admin, consumer, metadata, producer
 from broker.records import Records
 from broker.topics import Topics
-from broker.wire import Api, Connection, Request, supported_versions
+from broker.wire import Api, Connection, Limits, Request, supported_versions
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BrokerSettings:
-    """How a broker runs. ``port`` 0 takes a free one; ``sync`` is there for tests."""
+    """How a broker runs. ``port`` 0 takes a free one; ``sync`` is there for tests.
+
+    ``max_held_bytes``: requests of all clients that are in memory; ``request_s``: how long one may take to arrive.
+    """
 
     directory: Path
     host: str = "127.0.0.1"
@@ -40,7 +43,9 @@ class BrokerSettings:
     segment_bytes: int = 64 << 20
     default_partitions: int = 1
     auto_create: bool = False
-    max_request_bytes: int = 64 << 20
+    max_request_bytes: int = 16 << 20
+    max_held_bytes: int = 64 << 20
+    request_s: float = 30.0
     upkeep_s: float = 1.0
     sync: Callable[[int], None] = os.fdatasync
 
@@ -78,8 +83,8 @@ class Broker:
 
     @classmethod
     async def start(cls, settings: BrokerSettings) -> Broker:
-        """Open the data directory and listen. Raises DirectoryInUse, PortInUse, and Damaged when the broker's own state
-        can't be read; damaged partitions are offline, see ``damaged``."""
+        """Open the data directory and listen. Raises DirectoryInUse, PortInUse, AddressUnusable, and Damaged when the
+        list of topics can't be read; damaged partitions are offline, see ``damaged``."""
         lock = _lock(settings.directory)
         try:
             broker = cls(settings, lock)
@@ -95,9 +100,10 @@ class Broker:
 
     async def _listen(self) -> None:
         settings = self.settings
+        limits = Limits(settings.max_request_bytes, settings.max_held_bytes, settings.request_s)
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self._apis, self._connections, settings.max_request_bytes),
+                lambda: Connection(self._apis, self._connections, limits),
                 settings.host,
                 settings.port,
                 backlog=512,
@@ -105,7 +111,7 @@ class Broker:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(settings.host, settings.port) from error
-            raise
+            raise AddressUnusable(settings.host, settings.port, error.strerror or str(error)) from error
         self._cluster.host, self._cluster.port = settings.host, self.port
         self._upkeep = asyncio.create_task(self._keep_up())
 
@@ -212,15 +218,15 @@ def _lock(directory: Path) -> int:
     return lock
 
 
-def serve(settings: BrokerSettings, *, on_ready: Callable[[int], None] = lambda _: None) -> None:
-    """Run a broker until SIGTERM or SIGINT; ``on_ready`` is told the port once it listens. Raises as ``Broker.start``."""
+def serve(settings: BrokerSettings, *, on_ready: Callable[[Broker], None] = lambda _: None) -> None:
+    """Run a broker until SIGTERM or SIGINT; ``on_ready`` is given it once it listens. Raises as ``Broker.start``."""
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         broker = await Broker.start(settings)
-        on_ready(broker.port)
+        on_ready(broker)
         await stop.wait()
         await broker.stop()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.configs import DEFAULTS
-from broker.errors import Code, Refused
+from broker.errors import Code, Damaged, Refused
 from broker.files import line, read_state, write_atomic
 from broker.log import Opening, Partition
 
@@ -60,7 +60,7 @@ class Topics:
         self, directory: Path, open_with: Callable[[int], Opening], *, clean: bool, segment_bytes: int
     ) -> None:
         self._file, self._logs, self._segment_bytes = directory / "cluster", directory / "topics", segment_bytes
-        state = read_state(self._file) or {"cluster": str(uuid.uuid4()), "epoch": 0, "producer_id": 0, "topics": {}}
+        state = read_state(self._file) or self._new_state()
         self.cluster_id: str = state["cluster"]
         self.leader_epoch: int = state["epoch"] + (not clean)
         self._reserved_to: int = state["producer_id"]
@@ -74,6 +74,12 @@ class Topics:
             topic.apply()
         self._write()
         self._drop_leftovers()
+
+    def _new_state(self) -> dict[str, Any]:
+        """The state of a new cluster. Raises Damaged where there are logs: without the state they belong to no topic."""
+        if self._logs.is_dir() and any(self._logs.iterdir()):
+            raise Damaged(self._file, 0, "the file is missing")
+        return {"cluster": str(uuid.uuid4()), "epoch": 0, "producer_id": 0, "topics": {}}
 
     def _path(self, name: str, number: int) -> Path:
         return self._logs / f"{name}-{number}"

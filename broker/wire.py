@@ -4,7 +4,8 @@
     response: size int32 | correlation id int32 | [tags] | body
 
 A connection holds one request and one response in memory: reading stops while a request is being served, and serving
-stops while a client does not read.
+stops while a client does not read. All connections together hold so many bytes of requests and no more: past that, the
+one that holds most is hung up on, and so is one that does not end a request that it has begun.
 """
 
 from __future__ import annotations
@@ -55,12 +56,23 @@ class Unreadable(Exception):
     """A frame that can't be answered: the connection is closed."""
 
 
+class Limits(NamedTuple):
+    """What clients may ask of our memory. ``held_bytes``: requests of all connections, whole or not; ``frame_s``: how long
+    a request may take to arrive once it has begun."""
+
+    request_bytes: int
+    held_bytes: int
+    frame_s: float
+
+
 class Connection(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, apis: Mapping[int, Api], connections: set[Connection], max_request_bytes: int) -> None:
-        self._apis, self._connections, self._max_request_bytes = apis, connections, max_request_bytes
+    def __init__(self, apis: Mapping[int, Api], connections: set[Connection], limits: Limits) -> None:
+        self._apis, self._connections, self._limits = apis, connections, limits
         self._received = bytearray()
+        self._served_bytes = 0
+        self._patience: asyncio.TimerHandle | None = None
         self._serving: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -76,6 +88,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason does not matter
         self._connections.discard(self)
+        self._received.clear()
+        self._have_patience(wanted=False)
         if self._serving:
             self._serving.cancel()
 
@@ -87,12 +101,41 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        if len(self._received) > _READ_AHEAD_BYTES:  # less than that does not count
+            self._make_room()
         if self._serving is None:
             self._start()
         elif len(self._received) > _READ_AHEAD_BYTES:
             self._transport.pause_reading()
 
     # -- serving ------------------------------------------------------------------------------------------------------
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests that are in memory for this client."""
+        return len(self._received) + self._served_bytes
+
+    def hang_up(self, why: str) -> None:
+        """Cut the client off at once."""
+        log.warning("%s: %s; the connection is closed", self._host, why)
+        self._received.clear()
+        self._transport.abort()
+
+    def _make_room(self) -> None:
+        """Hang up on the client that holds most, if all together hold too much."""
+        while sum(each.held_bytes for each in self._connections) > self._limits.held_bytes:
+            greediest = max(self._connections, key=lambda each: each.held_bytes)
+            greediest.hang_up(f"{greediest.held_bytes} bytes of requests, and all clients together sent too many")
+            self._connections.discard(greediest)
+
+    def _have_patience(self, *, wanted: bool) -> None:
+        """Give a request that has begun its time to arrive; not wanted any more once it has."""
+        if not wanted and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        elif wanted and self._patience is None:
+            loop, why = asyncio.get_running_loop(), f"a request did not arrive in {self._limits.frame_s:g} s"
+            self._patience = loop.call_later(self._limits.frame_s, self.hang_up, why)
 
     @property
     def idle(self) -> bool:
@@ -108,23 +151,27 @@ class Connection(asyncio.Protocol):
     def _start(self) -> None:
         if len(self._received) >= 4:
             size = int.from_bytes(self._received[:4], "big", signed=True)
-            if not _HEAD.size <= size <= self._max_request_bytes:
-                log.warning("%s sent a frame of %d bytes, the connection is closed", self._host, size)
-                self._transport.abort()
-            elif len(self._received) >= 4 + size:
+            if not _HEAD.size <= size <= self._limits.request_bytes:
+                return self.hang_up(f"a frame of {size} bytes")
+            if len(self._received) >= 4 + size:
+                self._have_patience(wanted=False)
                 self._serving = asyncio.create_task(self._serve())
+                return None
+        return self._have_patience(wanted=bool(self._received))
 
     def _next_frame(self) -> bytes | None:
+        self._served_bytes = 0
         if len(self._received) < 4:
             return None
         size = int.from_bytes(self._received[:4], "big", signed=True)
-        if not _HEAD.size <= size <= self._max_request_bytes:
+        if not _HEAD.size <= size <= self._limits.request_bytes:
             raise Unreadable(f"a frame of {size} bytes")
         if len(self._received) < 4 + size:
             return None
         with memoryview(self._received) as view:
             frame = bytes(view[4 : 4 + size])
         del self._received[: 4 + size]
+        self._served_bytes = size
         return frame
 
     async def _serve(self) -> None:
@@ -136,14 +183,14 @@ class Connection(asyncio.Protocol):
                     self._transport.write(answer)
                     await self._writable.wait()
         except Unreadable as flaw:
-            log.warning("%s: %s; the connection is closed", self._host, flaw)
-            self._transport.abort()
+            self.hang_up(str(flaw))
         except Exception:  # a fault of ours in one request: this client is cut off, the others are served
             log.exception("a request of %s failed, the connection is closed", self._host)
             self._transport.abort()
         else:
             self._serving = None
             if not self._transport.is_closing():
+                self._have_patience(wanted=bool(self._received))
                 self._transport.resume_reading()
 
     async def _answer(self, frame: bytes) -> bytes | None:

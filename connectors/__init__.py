@@ -13,7 +13,11 @@ def open_connector(source: Source, *, password: str | None = None, state: Path) 
 
     Raises SettingInvalid.
     """
-    if source.connector.kind == "sql":
+    if source.connector.kind == "postgres" and source.connector.capture == "log":
+        from connectors.postgres import PostgresConnector
+
+        return PostgresConnector(source, password)
+    if source.connector.kind != "files":
         from connectors.sql import SqlConnector
 
         return SqlConnector(source, password)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError, SQLAlchemyError
 
 from contracts.errors import (
     ColumnMissing,
     OneWindowError,
     PrivilegeMissing,
+    SettingInvalid,
     SourceRefused,
     SourceUnreachable,
     TableMissing,
@@ -33,6 +35,18 @@ _POSTGRES_SETUP = (
     "SET lock_timeout = '5s'",
     "SET idle_in_transaction_session_timeout = '60s'",
 )
+MYSQL = ("mysql", "mariadb")
+_MYSQL_SETUP = ("SET SESSION TRANSACTION READ ONLY", "SET SESSION lock_wait_timeout = 5")
+# What MySQL and MariaDB number, in PostgreSQL's words: no privilege, no table, no column, no login, no database.
+_MYSQL_STATES = {
+    1142: "42501",
+    1143: "42501",
+    1146: "42P01",
+    1054: "42703",
+    1045: "28000",
+    1698: "28000",
+    1044: "3D000",
+}
 _TEMPORAL = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 # The server answered, but only for the moment not: it starts, stops, recovers, or has no connection left. libpq gives no
 # SQLSTATE for a refused connection, and the server may speak Chinese.
@@ -43,19 +57,46 @@ _FOR_NOW = re.compile(
 _REFUSED = re.compile(r"FATAL|致命错误|file is not a database|Access denied|Unknown database", re.IGNORECASE)
 
 
+def database_url(text: str, *, system: str) -> URL:
+    """The URL of a source file. Raises SettingInvalid where it is none, or its password was taken apart."""
+    try:
+        url = sa.make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise SettingInvalid(
+            f"{system}: connector.url is not the URL of a database ({type(error).__name__})",
+            fix="write it as postgresql+psycopg://USER@HOST/DATABASE",
+        ) from None  # the error of a port shows what stands in its place
+    if "@" in (url.host or ""):
+        raise SettingInvalid(
+            f"{system}: the host in connector.url has an @ in it, so it begins within user or password",
+            fix="write %40 for each @ in user and password, or put the password into connector.password_file",
+        )
+    return url
+
+
 def engine(url: URL, *, connections: int) -> Engine:
     """An engine whose connections only read, commit nothing and wait for nobody long."""
-    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "isolation_level": "AUTOCOMMIT"}
-    if url.get_backend_name() == "sqlite":
-        made = sa.create_engine(url, **options)
+    options: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
+    if url.get_backend_name() == "sqlite":  # opened for each statement: the file may be replaced by another
+        made = sa.create_engine(url, poolclass=sa.NullPool, **options)
         event.listen(made, "connect", _prepare_sqlite)
         return made
-    options |= {"pool_size": connections, "max_overflow": 1, "pool_recycle": 600, "pool_timeout": 30}
+    options |= {
+        "pool_pre_ping": True,
+        "pool_size": connections,
+        "max_overflow": 1,
+        "pool_recycle": 600,
+        "pool_timeout": 30,
+    }
     if url.get_backend_name() == "postgresql":
         options["connect_args"] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "onewindow"}
+    if url.get_driver_name() == "pymysql":
+        options["connect_args"] = _mysql_arguments()
     made = sa.create_engine(url, **options)
+    if url.get_driver_name() == "pymysql":
+        event.listen(made, "connect", _prepare_mysql)
     if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
-        event.listen(made, "connect", _prepare_postgres)
+        event.listen(made, "connect", prepare_postgres)
     return made
 
 
@@ -65,7 +106,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not stop the page
 
 
-def _prepare_postgres(connection: Any, _record: Any) -> None:
+def prepare_postgres(connection: Any, _record: Any) -> None:
+    """Let a session of psycopg only read, and give points in time as text."""
     from psycopg.types.string import TextLoader
 
     for name in _TEMPORAL:
@@ -76,9 +118,24 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
     connection.autocommit = autocommit
 
 
+def _mysql_arguments() -> dict[str, Any]:
+    from pymysql.constants import FIELD_TYPE
+    from pymysql.converters import conversions
+
+    temporal = (FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
+    as_text = {kind: decode for kind, decode in conversions.items() if kind not in temporal}  # also 0000-00-00
+    return {"connect_timeout": 10, "read_timeout": 300, "conv": as_text}
+
+
+def _prepare_mysql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        for statement in _MYSQL_SETUP:
+            cursor.execute(statement)
+
+
 def raw_temporal(dialect: str, column: sa.Column[Any]) -> bool:
-    """Whether the column's type must be set aside for its values to come as the text that is stored (SQLite)."""
-    return dialect == "sqlite" and isinstance(column.type, (sa.DateTime, sa.Date, sa.Time))
+    """Whether the column's type must be set aside for its values to come as the text that is stored."""
+    return dialect in ("sqlite", *MYSQL) and isinstance(column.type, (sa.DateTime, sa.Date, sa.Time))
 
 
 def clock_query(dialect: str, kind: str) -> sa.Select[Any]:
@@ -89,7 +146,21 @@ def clock_query(dialect: str, kind: str) -> sa.Select[Any]:
         return sa.select(now if kind == "instant" else sa.func.timezone(zone.scalar_subquery(), now))
     if dialect == "sqlite":
         return sa.select(sa.func.strftime("%Y-%m-%d %H:%M:%f", "now", "localtime"))
+    if dialect in MYSQL:
+        return sa.select(sa.cast(sa.text("now(6)"), sa.String(40)))
     return sa.select(sa.cast(sa.func.current_timestamp(), sa.String(40)))
+
+
+def server(connection: sa.Connection) -> str | None:
+    """Which server answers, and which of its histories: PostgreSQL's system identifier and timeline; None where it can't be
+    told."""
+    if connection.dialect.name != "postgresql":
+        return None
+    query = "SELECT system_identifier || '/' || timeline_id FROM pg_control_system(), pg_control_checkpoint()"
+    try:
+        return str(connection.scalar(sa.text(query)))
+    except ProgrammingError:  # the login may not, or another database that speaks PostgreSQL's protocol
+        return None
 
 
 def estimated_rows(connection: sa.Connection, table: sa.Table) -> int:
@@ -124,11 +195,14 @@ def iso(text: Any) -> Any:
     return f"{day}T{clock}" + (f"{hours}:{(minutes or '00').lstrip(':')}" if hours else "")
 
 
-def known_error(error: SQLAlchemyError, *, system: str, table: str, user: str | None) -> OneWindowError:
-    """The error of ours that a database error amounts to; the message shows no value and no secret."""
+def known_error(
+    error: SQLAlchemyError, *, system: str, table: str, user: str | None, url: URL | None = None
+) -> OneWindowError:
+    """The error of ours that a database error amounts to; the message shows no value, and no secret of ``url``."""
     cause = getattr(error, "orig", None) if isinstance(error, DBAPIError) else None
-    state = getattr(cause, "sqlstate", None) or ""
-    text = _first_line(cause or error)
+    number: Any = next(iter(getattr(cause, "args", ())), None)
+    state = _MYSQL_STATES.get(number) or getattr(cause, "sqlstate", None) or ""
+    text = _without_secrets(_first_line(cause or error), url)[:300]
     if state == "42501" or "permission denied" in text:
         schema = table.rpartition(".")[0]
         usage = f"GRANT USAGE ON SCHEMA {schema} TO {user}; " if schema else ""
@@ -139,12 +213,12 @@ def known_error(error: SQLAlchemyError, *, system: str, table: str, user: str | 
     if state == "42P01" or "no such table" in text:
         return TableMissing(
             f"{system}: there is no table {table}, or the login {user} can't see it",
-            fix="onewindow source discover lists what is there; correct table and schema_name",
+            fix="correct table and schema_name in the source file, or let the department's DBA grant the login SELECT",
         )
     if state == "42703" or "no such column" in text:
         return ColumnMissing(
             f"{system}: a column of {table} is gone ({text})",
-            fix="onewindow source discover lists the columns; correct key, cursor and map",
+            fix="compare key, cursor and map in the source file with the columns that the table has now",
         )
     if state[:2] in ("28", "3D") or (not _FOR_NOW.search(text) and _REFUSED.search(text)):
         return SourceRefused(
@@ -159,4 +233,20 @@ def known_error(error: SQLAlchemyError, *, system: str, table: str, user: str | 
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
-    return re.sub(r"password=\S+", "password=***", text.splitlines()[0])[:300]
+    return re.sub(r"password=\S+", "password=***", text.splitlines()[0])
+
+
+def _without_secrets(text: str, url: URL | None) -> str:
+    """A driver's text without the password, also where the driver shows a piece of it as something else."""
+    for secret in sorted(_secrets(url) if url is not None else (), key=len, reverse=True):
+        pattern = re.escape(secret) if len(secret) > 3 else rf"(?<!\w){re.escape(secret)}(?!\w)"
+        text = re.sub(pattern, "***", text)
+    return text
+
+
+def _secrets(url: URL) -> set[str]:
+    """The passwords in a URL, their pieces, and all of them as they are written in a URL."""
+    given = [url.password, *(value for name, value in url.query.items() if "password" in name)]
+    whole = [str(value) for value in given if value]
+    pieces = {piece for one in whole for piece in (one, *re.split(r"[@:/?#\s]", one)) if piece}
+    return pieces | {quote(piece, safe="") for piece in pieces}

@@ -2,12 +2,17 @@
 
 Departments export CSV in GBK, GB18030 or UTF-8, with or without BOM, comma, semicolon, tab or bar between the columns. A
 file is looked at from beginning to end before anything of it is used, in bounded memory.
+
+One stray quote makes a single value of everything up to the next one, other people's rows included. A value like that is
+recognised by its lines, which are rows; then the line that it began in is unreadable, and the lines inside are read anew.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from connectors.values import declared_columns
+from contracts.citizen import masked
 from contracts.errors import DumpTruncated, FileColumnsWrong, FileEncodingWrong, SettingInvalid
 from contracts.sources import DatasetSource
 
@@ -41,7 +47,8 @@ class Shape:
 class Line:
     """One row of a dump. ``number`` counts from the header, which is 1, as a spreadsheet shows it.
 
-    ``values`` is None when the row has not as many columns as the header; ``raw`` are its values as they are.
+    ``values`` is None when the row has not as many columns as the header, or a stray quote; ``raw`` are its values as they
+    are.
     """
 
     number: int
@@ -66,10 +73,11 @@ def examine(path: Path, name: str, declared: DatasetSource) -> Shape:
     if not set(wanted) & set(header):
         _raise_if_readable_otherwise(path, name, wanted, encoding)
         raise _truncated(name, f"its first row is no header: it names none of the columns {', '.join(wanted)}")
-    if missing := [column for column in wanted if column not in header]:
+    if missing := [column for column in wanted if column not in header]:  # what is not declared may be a person's data
         raise FileColumnsWrong(
-            f"{name} lacks the columns {', '.join(missing)}; its header is {', '.join(header)}",
-            fix="let the department export them again, or correct key and map in the source file",
+            f"{name} lacks the columns {', '.join(missing)}; of its {len(header)} columns, these are declared:"
+            f" {', '.join(column for column in header if column in wanted)}",
+            fix="let the department export them again, with a header, or correct key and map in the source file",
         )
     if twice := sorted({column for column in wanted if header.count(column) > 1}):
         raise FileColumnsWrong(
@@ -82,9 +90,9 @@ def examine(path: Path, name: str, declared: DatasetSource) -> Shape:
         count, last = count + 1, line
     if last is None:
         raise _truncated(name, "it holds a header and no row")
-    if last.values is None:
+    if last.values is None and len(last.raw) != len(header):
         raise _truncated(name, f"its last row (row {last.number}) has {len(last.raw)} of {len(header)} columns")
-    if last.values[-1].endswith(("\n", "\r")) and not _tail(path, encoding).endswith('"'):
+    if last.raw[-1].endswith(("\n", "\r")) and not _tail(path, encoding).endswith('"'):
         raise _truncated(name, f"it ends inside a quoted value that began in row {last.number}")
     return Shape(encoding, delimiter, header, count, shape.final_newline)
 
@@ -106,12 +114,12 @@ def lines(path: Path, shape: Shape) -> Iterator[Line]:
     width = len(shape.header)
     with path.open(encoding=shape.encoding, newline="") as stream:
         number = 0
-        for raw in _records(stream, shape.delimiter):
+        for raw, sound in _records(stream, shape.delimiter, width):
             number += 1
             if number == 1 or not any(value.strip() for value in raw):
                 continue
             values = raw if len(raw) == width or any(raw[width:]) else raw[:width]
-            yield Line(number, values if len(values) == width else None, raw)
+            yield Line(number, values if sound and len(values) == width else None, raw)
 
 
 def count_rows(path: Path) -> int:
@@ -128,18 +136,73 @@ def peek(path: Path, declared: DatasetSource | None) -> tuple[tuple[str, ...], i
     except (FileEncodingWrong, OSError):
         return (), None
     wanted = declared_columns(declared) if declared else ()
-    return _header(first, (declared and declared.delimiter) or _delimiter(first, wanted)), count_rows(path)
+    header = _header(first, (declared and declared.delimiter) or _delimiter(first, wanted))
+    return tuple(masked(column) for column in header), count_rows(path)
 
 
-def _records(stream: Iterator[str], delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(stream, delimiter=delimiter)
+class _Lines:
+    """The lines of a file; those of a record that should not have been one can be given back, to be read anew."""
+
+    def __init__(self, stream: Iterator[str]) -> None:
+        self._stream, self._back = stream, deque[str]()
+        self.taken: list[str] = []
+        self.anew = False
+        """Whether the record at hand began in a line that was given back."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._stream)
+        self.taken.append(line)
+        return line
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self.taken, self.anew = [], bool(self._back)
+
+    def give_back(self) -> str:
+        """All lines of the record but its first, which is returned."""
+        self._back.extendleft(reversed(self.taken[1:]))
+        return self.taken[0]
+
+
+def _records(stream: Iterator[str], delimiter: str, width: int) -> Iterator[tuple[list[str], bool]]:
+    """The values of each record, and False where a stray quote stands in it."""
+    source = _Lines(stream)
+    reader = csv.reader(source, delimiter=delimiter)
     while True:
+        source.begin()
         try:
-            yield next(reader)
+            raw = next(reader)
+            values = raw
         except StopIteration:
             return
         except csv.Error as error:  # a field past the limit of 128 KiB: most likely a quote that is never closed
-            yield [f"unreadable: {error}"]
+            raw, values = [f"unreadable: {error}"], ["".join(source.taken)]
+        if len(source.taken) > 1 and _holds_rows(values, delimiter, width):
+            yield source.give_back().rstrip("\r\n").split(delimiter), False
+        else:
+            stray = source.anew and len(source.taken) == 1 and source.taken[0].count('"') % 2 == 1
+            yield raw, not stray
+
+
+def _holds_rows(values: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether one of the values of a record is made of rows: from a stray quote in one row to a stray quote in another.
+
+    Then a line in its midst has as many columns as the header; or its first line has all columns of a row from this one
+    on, and its last line all of a row up to the column in which the record goes on.
+    """
+    for index, value in enumerate(values):
+        if "\n" not in value and "\r" not in value:
+            continue
+        columns = [line.count(delimiter) + 1 for line in re.split("\r\n|\r|\n", value)]
+        ends_in = index + width - len(values)
+        if max(columns[1:-1], default=0) >= max(2, width) or (
+            columns[0] >= width - index and columns[-1] >= max(2, ends_in + 1)
+        ):
+            return True
+    return False
 
 
 def _encoding(path: Path, name: str, declared: str | None) -> str:

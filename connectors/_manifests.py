@@ -4,6 +4,8 @@
     held  key -> fingerprint   absent from the dump, but not deleted: a person is asked
     gone  key -> dump          deleted, by this dump or an earlier one
 
+The file ``before`` holds how many rows a dump had whose manifest was lost, until its dataset is read again.
+
 Made in ``<name>.building`` while the dump is read, and renamed when that is done, so that a file with its final name is
 whole. A crash leaves only a ``.building`` behind, and the dump is read again from its beginning; nothing in it need be
 durable before.
@@ -117,6 +119,23 @@ def approve(path: Path, dump: str) -> None:
         with db:
             db.execute("INSERT OR IGNORE INTO gone SELECT key, ? FROM held", (dump,))
             db.execute("DELETE FROM held")
+
+
+BEFORE = "before"
+
+
+def remember_rows(directory: Path, rows: int) -> None:
+    """Keep how many rows a dump had whose manifest was lost."""
+    building = directory / f"{BEFORE}.building"
+    building.touch(mode=0o600)
+    building.write_text(str(rows), encoding="ascii")
+    building.replace(directory / BEFORE)
+
+
+def rows_before(directory: Path) -> int | None:
+    """What ``remember_rows`` kept; None where no manifest was lost."""
+    path = directory / BEFORE
+    return int(path.read_text(encoding="ascii")) if path.exists() else None
 
 
 def _keys(path: Path, query: str, values: tuple[object, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Position = Mapping[str, Any]
 """A point from which reading can safely restart: a small JSON object of the connector's own, opaque to all others."""
@@ -53,13 +53,23 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a person must decide before the connector does more: an error's code, what was found, and what answers it."""
+
+    code: str
+    finding: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Changes in the order of reading, and the position after them.
 
     ``snapshot``: these rows are a first copy, not changes that just happened. ``duplicates`` and ``stale`` count records
     that the connector itself recognised as read before, or as older than what it has read, and left out. ``done`` and
     ``total``: rows so far and rows in all of the piece of work at hand, where known. ``notes``: what a person should
-    hear.
+    hear. ``asks``: all questions that are open at this position. ``mark``: ``complete``, after these rows all that the
+    dataset holds was read since its beginning, and what did not come is gone; ``cleared``, all that was read before is.
     """
 
     changes: Sequence[Upsert | Delete]
@@ -70,6 +80,8 @@ class Page:
     done: int | None = None
     total: int | None = None
     notes: Sequence[str] = ()
+    asks: Sequence[Question] = ()
+    mark: Literal["complete", "cleared"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +108,11 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+@runtime_checkable
+class Confirming(Protocol):
+    """A connector whose source keeps what was not confirmed yet, such as PostgreSQL its log."""
+
+    def confirm(self, dataset: str, position: Position) -> None:
+        """This position of a page is durable at the next stage: the source need not keep what lies before it."""

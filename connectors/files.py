@@ -8,19 +8,24 @@ Dumps are taken by ``{period}`` (year and month in the name), those of one perio
 goes by time alone. Of each dump, rows that are new or changed are given as upserts, then the keys of the dump before that
 are absent as deletes, unless guarantee 10 forbids it: the dump is not whole, a key in it can't be read, or more than
 ``disappear_limit`` of the records have disappeared. Then nothing is deleted, a note says so, and the question stays open
-until a later dump has the records again, or a person puts an empty file ``<dump>.approved`` beside the dump.
+until a later dump has the records again, or a person answers it with a file ``<dump>.approved`` beside the dump that holds
+the question's number. The number stands for this dump and what it was compared with, so that an old answer fits no other
+question.
 
 - The same content again is counted as duplicates; a dump of an earlier period than the last one taken as stale.
 - A file that can't be taken (truncated, wrong encoding or columns) raises, at each look, after everything else was given;
   it holds its dataset only until a newer whole file appears, which is taken in its stead.
 - A row without a readable key is given nevertheless, under its place as key and with its key columns empty, so that it
   goes to quarantine.
-- Manifests (``_manifests``) tell what changed. When the one of the last dump is lost, all rows are given and nothing is
-  deleted. A first dump is a snapshot. So is the newest whole dump when a dataset is read again from the beginning; deletions of
-  the past are then told again.
+- Manifests (``_manifests``) tell what changed. A first dump is a snapshot. So is the newest whole dump when a dataset is
+  read again from the beginning; deletions of the past are then told again.
+- When the manifest of the last dump is lost, the position is: the dataset must be read again from the beginning. How many
+  rows that dump had is kept in ``before``; the first dump with about as many rows, all of them readable, is marked complete,
+  so that what it lacks is gone.
 
 Position: ``last``: the dump that was taken last; ``now``: the one at hand, with the row or key it stands at; ``files``: what
-was judged, by name: size, time and digest; ``unsure``: what was published of the last dump is not known.
+was judged, by name: size, time and digest; ``unsure``: what was published of the last dump is not known; ``before``: rows of
+the dump whose manifest was lost, until a dump is marked complete.
 """
 
 from __future__ import annotations
@@ -28,23 +33,26 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from connectors import _manifests
 from connectors._dumps import CHUNK, Line, Shape, count_rows, examine, lines, peek
 from connectors._manifests import Manifest
-from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
+from connectors.base import Dataset, Delete, Finding, Page, Position, Question, Upsert
 from connectors.values import joined_key
 from contracts.errors import (
+    AbsenceDoubtful,
     DumpTruncated,
     FolderMissing,
     OneWindowError,
+    PositionLost,
     SettingInvalid,
     TooManyDisappeared,
 )
@@ -98,12 +106,13 @@ class FilesConnector:
     def pull(self, dataset: str, after: Position | None) -> Iterator[Page]:
         """What has changed with each dump since. Holds one page in memory.
 
-        Raises FolderMissing; and, after everything else was given, DumpTruncated, FileEncodingWrong or FileColumnsWrong of
-        the newest file that can't be taken.
+        Raises FolderMissing; PositionLost when what the last dump held is no longer known; and, after everything else was
+        given, DumpTruncated, FileEncodingWrong or FileColumnsWrong of the newest file that can't be taken.
         """
         state = self._state[dataset]
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         reading = _Reading(self._source.datasets[dataset], self._folder, state, self._source.connector.page_rows, after)
+        reading.raise_if_lost(f"{self._source.system}.{dataset}")
         yield from reading.resumed()
         answered = False
         for page in reading.approved():
@@ -213,15 +222,23 @@ class _Reading:
         self._files: dict[str, list[Any]] = dict(after["files"]) if after else {}
         self._unsure = bool(after["unsure"]) if after else True
         self._base: str | None = self._last["sha"] if self._last else self._newest_manifest() if after is None else None
-        self._anew = after is None and self._base is not None  # read again, after it was read before
-        self._clean()
+        self._before: int | None = _manifests.rows_before(state) if after is None else after.get("before")
+        self._anew = after is None and (self._base or self._before) is not None  # read again, after it was read before
+        self._clean(keep_before=after is None)
 
     def _position(self) -> dict[str, Any]:
         now = dict(self._at) if self._at else None
-        return {"last": self._last, "now": now, "files": dict(self._files), "unsure": self._unsure}
+        return {
+            "last": self._last, "now": now, "files": dict(self._files), "unsure": self._unsure, "before": self._before,
+        }  # fmt: skip
 
     def _page(self, changes: Sequence[Upsert | Delete] = (), **fields: Any) -> Page:
-        return Page(changes, self._position(), **fields)
+        return Page(changes, self._position(), asks=self._questions(), **fields)
+
+    def _questions(self) -> list[Question]:
+        """What is open: of the dump at hand once its rows are read, until then of the one before."""
+        judged = self._at if self._at and self._at["phase"] == "deletes" else self._last
+        return [Question(**each) for each in (judged or {}).get("asks", ())]
 
     # what earlier pulls left -----------------------------------------------------------------------------------------
 
@@ -236,11 +253,24 @@ class _Reading:
         found = max(self._state.glob("*.manifest"), key=lambda path: path.stat().st_mtime_ns, default=None)
         return found.stem if found else None
 
-    def _clean(self) -> None:
+    def raise_if_lost(self, subject: str) -> None:
+        """Raises PositionLost when the manifest of the last dump is gone, and remembers how many rows that had."""
+        last = self._last
+        if last is None or self._manifest(last["sha"]).exists():
+            return
+        _manifests.remember_rows(self._state, last["rows"] if self._before is None else self._before)
+        raise PositionLost(
+            f"{subject}: what {last['name']} held is no longer known here; the newest dump is read in full, and what is"
+            " absent from it is compared with all that was read before",
+            fix="nothing to do; if it happens again, see that nobody empties the state directory of the deployment",
+        )
+
+    def _clean(self, *, keep_before: bool) -> None:
         """Remove what this position no longer needs."""
         at = self._at or {}
         kept = {self._manifest(sha) for sha in (self._base, at.get("sha"), at.get("previous")) if sha}
         kept |= {self._copy_of(at["sha"])} if at else set()
+        kept |= {self._state / _manifests.BEFORE} if keep_before else set()
         for path in self._state.iterdir():
             if path not in kept:
                 path.unlink()
@@ -272,18 +302,35 @@ class _Reading:
     def approved(self) -> Iterator[Page]:
         """Deletions that a person has meanwhile approved."""
         last = self._last
-        if last is None or not last["held"] or not self._is_approved(last["name"]):
+        if last is None or not last["held"] or not self._is_approved(last):
             return
         manifest, count = self._manifest(last["sha"]), 0
         while manifest.exists() and (keys := _manifests.held(manifest, last.get("key", ""), self._page_rows)):
             count += len(keys)
             self._last = last = last | {"key": keys[-1]}
             yield self._page([self._delete(last, key) for key in keys])
-        self._last = last | {"held": 0, "key": "", "approved": True}
-        yield self._page(notes=[f"{last['name']} was approved: {count} absent records are deleted"])
+        self._last = last | {"held": 0, "asks": [], "key": "", "approved": True}
+        notes = [f"{last['name']} was approved: {count or last['held']} absent records are deleted"]
+        yield self._page(notes=notes, mark=self._completed(last))
 
-    def _is_approved(self, name: str) -> bool:
-        return (self._folder / f"{name}.approved").exists()
+    def _is_approved(self, dump: dict[str, Any]) -> bool:
+        """Whether a person has answered the question that this dump raised; an editor may have written it in UTF-16."""
+        try:
+            with self._approval(dump).open("rb") as stream:
+                said = stream.read(1_000).replace(b"\0", b"")
+        except OSError:
+            return False
+        return dump["question"].encode() in said
+
+    def _approval(self, dump: dict[str, Any]) -> Path:
+        return self._folder / f"{dump['name']}.approved"
+
+    def _completed(self, dump: dict[str, Any]) -> Literal["complete"] | None:
+        """What to mark a dump with from which nothing is held, once its rows and deletions are given."""
+        if self._before is None or not dump["readable"]:
+            return None
+        self._before = None
+        return "complete"
 
     # new files -------------------------------------------------------------------------------------------------------
 
@@ -355,24 +402,20 @@ class _Reading:
         for other in waiting:
             self._files[other.name] = [*other.stamp, ""]
         waiting.clear()
-        notes += self._begin(file, sha, shape)
+        self._begin(file, sha, shape)
         if notes:
             yield self._page(notes=notes)
         yield from self._rest()
 
-    def _begin(self, file: _File, sha: str, shape: Shape) -> list[str]:
+    def _begin(self, file: _File, sha: str, shape: Shape) -> None:
         base = self._base if self._base and self._manifest(self._base).exists() else None
+        token = f"{sha[:16]}@{file.mtime_ns // 1_000_000}"
         self._at = {
-            "name": file.name, "sha": sha, "token": f"{sha[:16]}@{file.mtime_ns // 1_000_000}", "period": file.period, "size": file.size, "mtime_ns": file.mtime_ns,
+            "name": file.name, "sha": sha, "token": token, "question": _question(file.name, sha, token, base), "period": file.period, "size": file.size, "mtime_ns": file.mtime_ns,
             "previous": base, "compare": base is not None and not self._unsure, "phase": "rows", "row": 1, "key": "",
-            "held": 0, "encoding": shape.encoding, "delimiter": shape.delimiter, "header": list(shape.header),
+            "held": 0, "asks": [], "readable": False, "encoding": shape.encoding, "delimiter": shape.delimiter, "header": list(shape.header),
             "rows": shape.rows, "final_newline": shape.final_newline,
         }  # fmt: skip
-        if self._last is not None and base is None:
-            return [
-                f"what {self._last['name']} held is no longer known: {file.name} is read in full, nothing is deleted"
-            ]
-        return []
 
     # one dump --------------------------------------------------------------------------------------------------------
 
@@ -386,9 +429,12 @@ class _Reading:
             self._at = at = at | {"key": keys[-1]}
             yield self._page([self._delete(at, key) for key in keys])
         self._files[at["name"]] = [at["size"], at["mtime_ns"], at["sha"]]
-        kept = ("name", "sha", "token", "period", "mtime_ns", "held", "rows", "final_newline")
+        kept = (
+            "name", "sha", "token", "question", "period", "mtime_ns", "held", "asks", "readable", "rows", "final_newline",
+        )  # fmt: skip
         self._last, self._base, self._at, self._unsure = {name: at[name] for name in kept}, at["sha"], None, False
-        yield self._page(done=at["rows"], total=at["rows"])
+        mark = None if at["held"] else self._completed(at)
+        yield self._page(done=at["rows"], total=at["rows"], mark=mark)
 
     def _here(self) -> dict[str, Any]:
         assert self._at is not None
@@ -421,32 +467,40 @@ class _Reading:
                         total=at["rows"],
                     )
             absent, had = manifest.absent()
-            notes = self._objections(at, unreadable, absent, had) if absent else []
-            delete = not notes or self._is_approved(at["name"])
-            manifest.finish(at["token"], delete=delete, again=not at["compare"])
+            if self._before is not None and self._before - at["rows"] > absent:
+                absent, had = self._before - at["rows"], self._before
+            doubts = self._objections(at, unreadable, absent, had) if absent else []
+            manifest.finish(at["token"], delete=not doubts, again=not at["compare"])
         finally:
             manifest.close()
-        self._at = self._here() | {"phase": "deletes", "held": 0 if delete else absent}
-        if notes:
-            yield self._page(notes=notes if not delete else [f"{at['name']}: {absent} deletions, approved beforehand"])
+        self._at = self._here() | {
+            "phase": "deletes", "held": absent if doubts else 0, "readable": not unreadable,
+            "asks": [{"code": one.code, "finding": one.finding, "fix": one.fix} for one in doubts],
+        }  # fmt: skip
+        if doubts:
+            yield self._page(notes=[str(one) for one in doubts])
 
-    def _objections(self, at: dict[str, Any], unreadable: int, absent: int, had: int) -> list[str]:
-        """Why nothing may be deleted."""
-        notes = []
-        approve = f"put an empty file {at['name']}.approved beside it"
+    def _objections(self, at: dict[str, Any], unreadable: int, absent: int, had: int) -> list[OneWindowError]:
+        """Why nothing may be deleted until a person says so."""
+        doubts: list[OneWindowError] = []
+        approve = f"run: echo {at['question']} > {shlex.quote(str(self._approval(at)))}"
         if absent > self._declared.disappear_limit * had:
-            error = TooManyDisappeared(
-                f"{at['name']}: {absent} of {had} records are absent, more than {self._declared.disappear_limit:.1%};"
-                " nobody is deleted",
-                fix=f"let the department export it again; if they are truly gone, {approve}",
+            doubts.append(
+                TooManyDisappeared(
+                    f"{at['name']}: {absent} of {had} records are absent, more than"
+                    f" {self._declared.disappear_limit:.1%}; nobody is deleted",
+                    fix=f"let the department export it again; if they are truly gone, {approve}",
+                )
             )
-            notes.append(str(error))
         if unreadable:
-            notes.append(
-                f"{at['name']}: {absent} records are absent, but {unreadable} rows have no readable key and may be theirs;"
-                f" nobody is deleted\n  fix: let the department mend the rows; if the records are truly gone, {approve}"
+            doubts.append(
+                AbsenceDoubtful(
+                    f"{at['name']}: {absent} records are absent, but {unreadable} rows have no readable key and may be"
+                    " theirs; nobody is deleted",
+                    fix=f"let the department mend the rows; if the records are truly gone, {approve}",
+                )
             )
-        return notes
+        return doubts
 
     def _delete(self, dump: dict[str, Any], key: str) -> Delete:
         return Delete(key, f"{dump['token']}:gone", _iso(dump["mtime_ns"]), dump["name"])
@@ -500,6 +554,11 @@ class _Differing:
         else:
             record = dict(zip(self._header, line.values, strict=True))
         return Upsert(key or place, record, f"{self._at['token']}:{line.number}", self._committed_at, place)
+
+
+def _question(name: str, sha: str, token: str, base: str | None) -> str:
+    """The number of the question that a dump may raise: of its name, content and time, and of what it is compared with."""
+    return hashlib.sha256("\0".join([name, sha, token, base or ""]).encode()).hexdigest()[:12]
 
 
 def _copied(path: Path, to: Path) -> str | None:

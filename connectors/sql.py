@@ -13,8 +13,15 @@ beyond the highest row.
 
 Cursors that are no points in time have no overlap: there, a transaction that commits late is missed (``check`` warns).
 
-Position: ``phase`` (snapshot | live), ``cursor`` and ``key`` of the highest row, ``low``, ``serial`` (counts pages); in a
-snapshot also ``top`` (where it ends), ``done``, ``total``. Points in time are kept as the text that the source writes.
+A source that was restored to an older state shows in its highest cursor, which is lower than the one that was read, or in
+another identity of its server; then the position is lost. An emptied table says nothing: it may be being loaded anew. The
+dataset is read from the beginning, and once a look after the snapshot has come to its end all that there is was read: that
+is marked complete, so that what did not come is gone, unless the table is much shorter than it was.
+
+Position: ``phase`` (snapshot | live), ``cursor`` and ``key`` of the highest row, ``low``, ``serial`` (counts pages),
+``server`` (its identity), ``rows`` (of the snapshot); ``before``: rows of the snapshot before the position was lost, until
+that is settled; in a snapshot also ``top`` (where it ends), ``done``, ``total``. Points in time are kept as the text that
+the source writes.
 """
 
 from __future__ import annotations
@@ -29,10 +36,22 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
-from connectors._dialects import clock_query, engine, estimated_rows, iso, known_error, moment, raw_temporal
+from connectors._dialects import (
+    MYSQL,
+    clock_query,
+    database_url,
+    engine,
+    estimated_rows,
+    iso,
+    known_error,
+    moment,
+    raw_temporal,
+    server,
+)
 from connectors.base import Dataset, Finding, Page, Position, Upsert
 from connectors.values import declared_columns, joined_key, json_value
-from contracts.errors import ColumnMissing, OneWindowError, SettingInvalid, TableMissing
+from contracts.citizen import masked
+from contracts.errors import ColumnMissing, OneWindowError, PositionLost, SettingInvalid, TableMissing
 from contracts.sources import Source
 
 WINDOW_ROWS = 200_000  # rows of the overlap that are remembered (60 bytes each); past that, some are given once more
@@ -104,7 +123,7 @@ class _Memory:
 
 
 class SqlConnector:
-    """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg) and SQLite.
+    """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg), MariaDB (pymysql) and SQLite.
 
     ``password`` stays beside the URL and shows in no message. One thread at a time may pull a dataset; different datasets
     may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
@@ -119,9 +138,9 @@ class SqlConnector:
                 f"{source.system}: capture {source.connector.capture!r} is not available for kind sql",
                 fix="set connector.capture: poll",
             )
+        url = database_url(source.connector.url or "", system=source.system)
+        self._url = url.set(password=password) if password is not None else url
         try:
-            url = sa.make_url(source.connector.url or "")
-            self._url = url.set(password=password) if password is not None else url
             self._engine = engine(self._url, connections=max(1, len(source.datasets)))
         except (ArgumentError, ImportError) as error:
             raise SettingInvalid(
@@ -131,6 +150,7 @@ class SqlConnector:
             ) from error
         self._tables: dict[str, _Table] = {}
         self._memory = {name: _Memory() for name in source.datasets}
+        self._before: dict[str, int] = {}  # rows of the snapshot before the position was lost
 
     def close(self) -> None:
         """Let go of connections."""
@@ -141,8 +161,8 @@ class SqlConnector:
     def pull(self, dataset: str, after: Position | None) -> Iterator[Page]:
         """First a snapshot, up to where the table stood when it began; then, in each pull, what has changed.
 
-        Holds one page, and the hashes of the rows in the overlap. Raises TableMissing, ColumnMissing, PrivilegeMissing,
-        SourceRefused and SourceUnreachable.
+        Holds one page, and the hashes of the rows in the overlap. Raises PositionLost, TableMissing, ColumnMissing,
+        PrivilegeMissing, SourceRefused and SourceUnreachable.
         """
         memory = self._memory[dataset]
         serial = after["serial"] if after else None
@@ -150,16 +170,61 @@ class SqlConnector:
             self._memory[dataset] = memory = _Memory(serial=serial)
         try:
             table = self._table(dataset)
+            if after is not None:
+                self._raise_if_restored(dataset, table, after)
             if after is None or after["phase"] == "snapshot":
-                yield from self._snapshot(table, memory, after)
+                yield from self._snapshot(table, memory, after or self._beginning(dataset, table))
             else:
-                yield from self._live(table, memory, after)
+                yield from self._live(dataset, table, memory, after)
         except SQLAlchemyError as error:
             self._tables.pop(dataset, None)
             raise self._known(dataset, error) from error
 
-    def _snapshot(self, table: _Table, memory: _Memory, after: Position | None) -> Iterator[Page]:
-        at = dict(after) if after is not None else self._beginning(table)
+    def _raise_if_restored(self, dataset: str, table: _Table, after: Position) -> None:
+        """Raises PositionLost when the source is not the one that was read up to here, or an older state of it."""
+        with self._engine.connect() as connection:
+            known, found = after.get("server"), server(connection)
+            lowest = self._lowest(table, after["cursor"]) if after["phase"] == "live" else None
+            older = lowest is not None and connection.scalar(
+                sa.select(sa.func.max(table.cursor) < self._bound(table.cursor, lowest))
+            )
+        if known and found and known != found:
+            finding = "another server answers than the one that was read, or one that was restored"
+        elif older:
+            finding = f"the highest {table.cursor.name} in {self._name(dataset)} is lower than it was: an older state was restored"
+        else:
+            return
+        rows = after["before"] if "before" in after else after.get("rows")
+        if rows is not None:
+            self._before[dataset] = rows
+        raise PositionLost(
+            f"{self._source.system}.{dataset}: {finding}",
+            fix="nothing to do: the dataset is read from the beginning",
+        )
+
+    def _lowest(self, table: _Table, cursor: Any) -> Any:
+        """Below what the highest cursor must not fall once this one was read; None where that can't be told."""
+        if not table.timed or cursor is None:
+            return cursor
+        at = moment(cursor)
+        return self._written(table, at - timedelta(seconds=self._source.connector.overlap_s)) if at else None
+
+    def _completed(self, dataset: str, at: dict[str, Any]) -> tuple[Literal["complete"] | None, list[str]]:
+        """How to mark the end of the first look after a snapshot that was read because the position was lost."""
+        before = at.pop("before", None)
+        if before is None:
+            return None, []
+        absent = before - at["rows"]
+        if absent <= self._source.datasets[dataset].disappear_limit * before:
+            return "complete", []
+        note = (
+            f"{self._name(dataset)} has {at['rows']} rows, {absent} fewer than when it was read before: more than"
+            " disappear_limit allows, so nobody is deleted"
+        )
+        return None, [note]
+
+    def _snapshot(self, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
+        at = dict(after)
         low = moment(at["low"]) if at["low"] is not None else None
         last = at["top"] is None
         while True:
@@ -170,30 +235,32 @@ class SqlConnector:
             if rows:
                 at |= {"cursor": rows[-1].cursor, "key": rows[-1].key}
             if last:
-                at |= {"phase": "live"}
+                at |= {"phase": "live", "rows": done}
             for row in rows:
                 if low is not None and _not_before(row.cursor, low):
                     memory.seen.add(row.mark)
             memory.serial = at["serial"]
-            position = {name: at[name] for name in ("phase", "cursor", "key", "low", "serial")} if last else dict(at)
+            position = {name: at[name] for name in at if not (last and name in ("top", "done", "total"))}
             yield Page(
                 [self._upsert(table, row) for row in rows], position, snapshot=True, done=done, total=at["total"]
             )
             if last:
                 return
 
-    def _beginning(self, table: _Table) -> dict[str, Any]:
+    def _beginning(self, dataset: str, table: _Table) -> dict[str, Any]:
         clock = self._clock(table)
+        before = {"before": self._before[dataset]} if dataset in self._before else {}
         with self._engine.connect() as connection:
+            answering = server(connection)
             top = connection.scalar(sa.select(sa.func.max(table.cursor)))
             total = estimated_rows(connection, table.table)
         low = self._low(table, top, clock)
         return {
             "phase": "snapshot", "cursor": None, "key": None, "low": low, "serial": 0,
-            "top": _storable(top), "done": 0, "total": total,
+            "top": _storable(top), "done": 0, "total": total, "server": answering, **before,
         }  # fmt: skip
 
-    def _live(self, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
+    def _live(self, dataset: str, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
         at, clock, began = dict(after), self._clock(table), self._monotonic()
         sweep = table.timed and (began >= memory.sweep_after or _later(at["cursor"], clock))
         cursor, key = (at["low"], None) if sweep else (at["cursor"], at["key"])
@@ -217,11 +284,13 @@ class SqlConnector:
                 at["low"] = self._low(table, at["cursor"], clock)
                 memory.seen, memory.sweep_after = swept, began + (count / RESWEEP_ROWS_S if count > FEW_ROWS else 0.0)
                 changed = changed or (count > RESWEEP_ROWS_S and at["low"] != after["low"])
-            if fresh or (last and changed):
+            mark, notes = self._completed(dataset, at) if last else (None, [])
+            if fresh or mark or notes or (last and changed):
                 changed = True
                 at["serial"] += 1
                 memory.serial = at["serial"]
-                yield Page([self._upsert(table, row, committed=True) for row in fresh], dict(at))
+                changes = [self._upsert(table, row, committed=True) for row in fresh]
+                yield Page(changes, dict(at), notes=notes, mark=mark)
             if last:
                 return
 
@@ -261,6 +330,8 @@ class SqlConnector:
         """A stored value for comparison with its column: given as text, and made the column's type by the database."""
         if self._engine.dialect.name == "sqlite" or isinstance(column.type, sa.types.NullType):
             return sa.literal(value)
+        if self._engine.dialect.name in MYSQL and isinstance(column.type, sa.String):
+            return sa.literal(value)  # compared as what the column is; a cast would cut off fractions of a second
         if isinstance(value, str):
             return sa.cast(sa.literal(value, sa.Text), column.type)
         return sa.literal(value, column.type)
@@ -272,8 +343,13 @@ class SqlConnector:
             record=row.record,
             at=f"{row.cursor}~{row.digest.hex()}",  # a cursor as coarse as a day may stay while the content changes
             committed_at=when.isoformat().replace("+00:00", "Z") if when else None,
-            place=None,
+            place=self._place(table, row),
         )
+
+    def _place(self, table: _Table, row: _Row) -> str:
+        """Where the department finds the row: table and key, ID numbers in it masked."""
+        key = " ".join(f"{column.name}={masked(str(value))}" for column, value in zip(table.keys, row.key, strict=True))
+        return f"{table.table.fullname} {key}".encode(errors="replace").decode()
 
     def _low(self, table: _Table, highest: Any, clock: str | None) -> str | None:
         """From where the next look must read, given the highest cursor seen and the clock at this look's beginning."""
@@ -286,9 +362,13 @@ class SqlConnector:
         low = min(known, now) - overlap
         if table.kind == "instant":  # naive ones may be of another time zone, where this would leave out hours
             low = max(low, now - overlap - LAG)
+        return self._written(table, low)
+
+    def _written(self, table: _Table, at: datetime) -> str:
+        """A point in time as the source would write it in the cursor column."""
         if table.kind == "date":
-            return low.date().isoformat()
-        text = low.isoformat(sep=" ", timespec="microseconds")
+            return at.date().isoformat()
+        text = at.isoformat(sep=" ", timespec="microseconds")
         return text[:19] if self._engine.dialect.name == "sqlite" else text  # there, texts are compared
 
     def _clock(self, table: _Table) -> str | None:
@@ -312,7 +392,7 @@ class SqlConnector:
             missing = "table" if declared.table is None else "cursor"
             raise SettingInvalid(
                 f"{self._source.system}.{dataset}: {missing} is missing, and kind sql needs it",
-                fix=f"add datasets.{dataset}.{missing}; onewindow source discover lists what is there",
+                fix=f"add datasets.{dataset}.{missing} to the source file",
             )
         try:
             table = sa.Table(declared.table, sa.MetaData(), schema=declared.schema_name, autoload_with=self._engine,
@@ -321,7 +401,7 @@ class SqlConnector:
             raise TableMissing(
                 f"{self._source.system}: there is no table {self._name(dataset)}, or the login {self._url.username}"
                 " can't see it",
-                fix="onewindow source discover lists what is there; correct table and schema_name",
+                fix=f"correct table and schema_name of datasets.{dataset}, or let the department's DBA grant the login SELECT",
             ) from error
         for name in [declared.cursor, *declared_columns(declared)]:
             if name not in table.c:
@@ -365,7 +445,7 @@ class SqlConnector:
 
     def _known(self, dataset: str | None, error: SQLAlchemyError) -> OneWindowError:
         table = self._name(dataset) if dataset else ""
-        return known_error(error, system=self._source.system, table=table, user=self._url.username)
+        return known_error(error, system=self._source.system, table=table, user=self._url.username, url=self._url)
 
     # looking around --------------------------------------------------------------------------------------------------
 
@@ -379,7 +459,7 @@ class SqlConnector:
             known = self._known(None, error)
             yield Finding("fail", subject, str(known), known)
             return
-        yield Finding("ok", subject, f"{self._url.render_as_string(hide_password=True)} answers")
+        yield Finding("ok", subject, f"{self._url.set(query={}).render_as_string(hide_password=True)} answers")
         for dataset in self._source.datasets:
             yield from self._check(dataset)
 

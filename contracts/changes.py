@@ -12,7 +12,10 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-Op = Literal["snapshot", "upsert", "delete"]
+Op = Literal["snapshot", "upsert", "delete", "complete", "cleared"]
+MARKS = ("complete", "cleared")
+"""Operations that speak of all records of a partition: ``complete``, all that the dataset holds has come since this reading
+began, and what did not come is gone; ``cleared``, all that came before is gone."""
 
 
 class ChangeSource(BaseModel):
@@ -35,7 +38,8 @@ class ChangeSource(BaseModel):
 
 
 class Change(BaseModel):
-    """A record as the source holds it now, or the news that it is gone (``delete``, with an empty ``record``)."""
+    """A record as the source holds it now, or the news that it is gone (``delete``, with an empty ``record``), or a mark
+    (``MARKS``), one in each partition."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -71,6 +75,13 @@ class FastChange(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     columns: str = msgspec.field(name="schema", default="")
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """What a producer writes in place of a change that no event can hold: ``unreadable`` says why."""
+
+    source: FastSource
+    unreadable: str
+
+
 def version(epoch: int, position: int, index: int) -> str:
     """(epoch, position, index) as one text of 32 hexadecimal digits and two dots; sorts as the triple does."""
     return f"{epoch:08x}.{position:014x}.{index:08x}"
@@ -84,23 +95,29 @@ def columns_fingerprint(columns: Iterable[str]) -> str:
 _encode = msgspec.json.Encoder().encode
 _decode_one = msgspec.json.Decoder(FastChange)
 _decode_many = msgspec.json.Decoder(list[FastChange])
+_decode_unreadable = msgspec.json.Decoder(Unreadable)
 
 
-def encode(change: FastChange) -> bytes:
+def encode(change: FastChange | Unreadable) -> bytes:
     """The value of a change event."""
     return _encode(change)
 
 
-def decode(values: list[bytes]) -> list[FastChange | None]:
+def decode(values: list[bytes]) -> list[FastChange | Unreadable | None]:
     """The changes of a batch, None where a value is not one. One call for the whole batch when all are good."""
     try:
-        return list(_decode_many.decode(b"[" + b",".join(values) + b"]"))
+        found = list[FastChange | Unreadable | None](_decode_many.decode(b"[" + b",".join(values) + b"]"))
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return [_decode_or_none(value) for value in values]
+        found = []
+    if len(found) == len(values):
+        return found
+    return [_decode_or_none(value) for value in values]  # one is none, or is empty, or is several
 
 
-def _decode_or_none(value: bytes) -> FastChange | None:
-    try:
-        return _decode_one.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+def _decode_or_none(value: bytes) -> FastChange | Unreadable | None:
+    for decoder in (_decode_one, _decode_unreadable):
+        try:
+            return decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return None

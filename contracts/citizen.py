@@ -29,6 +29,7 @@ _INNER = re.compile(f"[{EDGES}]+")
 _HYPHENS = re.compile("[-‐‑‒–—―−]")
 _SCIENTIFIC = re.compile(r"\d+(\.\d+)?E\+?\d+", re.ASCII | re.IGNORECASE)
 _MASKED = re.compile(r"(?=.*([*●•×∗✱#]|X{3,}))[\dX*●•×∗✱#]+", re.ASCII | re.IGNORECASE)
+_INSIDE = re.compile(r"(?<!\d)\d{15}(\d\d[\dXx])?(?!\d)")
 _DIGITS = re.compile(r"\d*X?", re.ASCII)
 
 
@@ -59,11 +60,6 @@ def check_character(first17: str) -> str:
     return _CHECK[_sum(first17, 0) % 11]
 
 
-def birth_date(number: str) -> date:
-    """The birth date inside a canonical number."""
-    return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-
-
 def sex(number: str) -> Literal["male", "female"]:
     """The sex inside a canonical number, from the 17th digit."""
     return "male" if int(number[16]) % 2 else "female"
@@ -74,6 +70,11 @@ def mask(number: str) -> str:
     if len(number) < 15:
         return "*" * len(number)
     return number[:3] + "*" * (len(number) - 5) + number[-2:]
+
+
+def masked(text: str) -> str:
+    """The text, masked as a whole where it holds something like an ID number: 15 digits, or 17 and a digit or X."""
+    return mask(text) if _INSIDE.search(_INNER.sub("", _HYPHENS.sub("", text))) else text
 
 
 def id_number(raw: object, *, on: date) -> Parsed[str]:

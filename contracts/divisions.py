@@ -140,46 +140,6 @@ def name_of(code: str) -> str | None:
     return known.name if known else None
 
 
-def level_of(code: str) -> Level | None:
-    """Province, city, county, street or community; None for a code in no list."""
-    known = _known(code)
-    return known.level if known else None
-
-
-def path_of(code: str) -> list[str]:
-    """The names from the province down to this division, as published; empty for a code that is not in force."""
-    names: list[str] = []
-    at = _table().get(code)
-    while at is not None:
-        names.append(at.name)
-        at = _table().get(at.parent)
-    return names[::-1]
-
-
-@cache
-def _children() -> dict[str, list[Division]]:
-    found: dict[str, list[Division]] = {}
-    for each in _table().values():
-        found.setdefault(each.parent, []).append(each)
-    return found
-
-
-def children_of(code: str) -> list[Division]:
-    """The divisions right below this one, in the order of their codes. The child of "" is the province."""
-    return list(_children().get(code, ()))
-
-
-def communities_of(code: str) -> list[Division]:
-    """All communities below a street, county, city or the province (6, 9 or 12 digits), in the order of their codes."""
-    return [each for each in _below(code.ljust(12, "0")) if each.level == "community"]
-
-
-def _below(code: str) -> Iterator[Division]:
-    for child in _children().get(code, ()):
-        yield child
-        yield from _below(child.code)
-
-
 @cache
 def _by_name() -> dict[str, list[Division]]:
     """Full name, name without 居民委员会 and the like, and name without 社区 or 村 as well -> divisions."""

@@ -4,7 +4,8 @@
       ConfigError       stop before anything starts; only a changed setting helps     exit 78
       RetryLater        back off, try the same work again; nothing was lost           exit 69 or 75
       RecordRejected    this one record goes to quarantine; the next goes on          never ends a program
-      InvariantBroken   stop this partition, keep its position; a person must look    exit 1, or 78 where a setting is to blame
+      InvariantBroken   stop this partition, keep its position; a person must look    exit 1, 78 where a setting is to
+                                                                                     blame, 70 where OneWindow is
 
 A leaf class is one code. Its docstring says what it means and how it comes about, ``chinese`` says it in Chinese, and
 ``onewindow explain CODE`` prints both.
@@ -13,8 +14,6 @@ A leaf class is one code. Its docstring says what it means and how it comes abou
 from __future__ import annotations
 
 from typing import ClassVar
-
-from contracts.reasons import REASONS, Reason
 
 
 class OneWindowError(Exception):
@@ -106,6 +105,26 @@ class DeploymentExists(ConfigError):
     code, chinese = "OW-1109", "目录中已有部署,未作改动"
 
 
+class CityDiffers(ConfigError):
+    """``onewindow demo`` was asked for another size or seed than the sample city in its directory has. Two cities in one
+    view would be neither; nothing was changed."""
+
+    code, chinese = "OW-1110", "目录中的示例城市规模或种子不同,未作改动"
+
+
+class NoSampleCity(ConfigError):
+    """``onewindow demo`` was pointed at a deployment that is not a sample city; nothing was changed."""
+
+    code, chinese = "OW-1111", "目录中的部署不是示例城市,未作改动"
+
+
+class KeyDiffers(ConfigError):
+    """The secret key is not the one that this deployment was made with. Every resident and record would get another id
+    beside the one it has, so nothing is read with it."""
+
+    code, chinese = "OW-1112", "密钥与建立部署时所用的不是同一个"
+
+
 # 12xx: sources -------------------------------------------------------------------------------------------------------
 
 
@@ -169,9 +188,47 @@ class SourceSick(InvariantBroken):
 
 class DatasetPaused(RetryLater):
     """The dataset stands still after OW-1209: its events wait in their topic, all other datasets go on. A changed mapping
-    lets it go on where it stood."""
+    lets it go on where it stood; so does ``onewindow source resume``, where the source itself was mended: what is refused
+    of the waiting events goes to quarantine."""
 
-    code, chinese = "OW-1210", "数据集已暂停,修正映射后继续"
+    code, chinese = "OW-1210", "数据集已暂停,修正映射或来源后继续"
+
+
+class AbsenceDoubtful(RetryLater):
+    """Records are absent from a full dump, but it also has rows whose key can't be read, and they may be these. Nothing is
+    deleted until a person says that it is right (guarantee 10)."""
+
+    code, chinese, exit_code = "OW-1211", "全量文件有缺失,但部分行的主键无法读取,未作删除,需人工确认", 1
+
+
+class SourceSilent(RetryLater):
+    """A dataset was not read to its end for much longer than its ``fresh_s`` allows, and no error says why: its look takes
+    too long, or its thread stands still."""
+
+    code, chinese, exit_code = "OW-1212", "数据集长时间未读完一遍,且未报错", 1
+
+
+class PositionLost(RetryLater):
+    """The place where reading a dataset had stopped does not exist any more: its replication slot is gone, was made anew or
+    holds too little; its table or publication was made anew; or another server answers, or one that was restored. What
+    happened since can't be told, so the dataset is read from the beginning under a new epoch, and what differs is
+    reconciled. Nothing needs to be done."""
+
+    code, chinese = "OW-1221", "读取位点已失效,数据集将从头重读并对账"
+
+
+class LogCaptureImpossible(ConfigError):
+    """The database does not give its log as ``capture: log`` needs it: wal_level is not logical, no replication slot is
+    free, a table lacks what names a row in it, or the publication leaves something out. The message says what to run."""
+
+    code, chinese = "OW-1222", "数据库尚不具备日志采集条件"
+
+
+class SourceBusy(RetryLater):
+    """Reading must wait for the source: for transactions that were open when reading began, for a connection that still
+    holds the replication slot, or for a log that is not decoded yet. It goes on by itself."""
+
+    code, chinese = "OW-1223", "等待来源数据库:有未结束的事务或日志尚未解析完"
 
 
 # 13xx: broker --------------------------------------------------------------------------------------------------------
@@ -208,9 +265,39 @@ class TopicWrong(ConfigError):
 
 
 class LogDamaged(InvariantBroken):
-    """The broker found a damaged batch in the middle of a partition's log. It is reported and never skipped."""
+    """A file of the embedded broker is missing, too short, or not as it was written: of a partition's log, or of the list
+    of topics. It is reported and never skipped."""
 
-    code, chinese = "OW-1306", "日志中段损坏"
+    code, chinese = "OW-1306", "消息代理的日志或状态文件损坏"
+
+
+class EventsLost(InvariantBroken):
+    """The topic of a dataset lacks events that the broker had acknowledged: numbers are missing, or it ends too early. What
+    is missing is read from the source again, at the latest when its next event shows the gap."""
+
+    code, chinese = "OW-1307", "已确认的变更事件在主题中缺失"
+
+
+class EventUnreadable(InvariantBroken):
+    """A stored event is none of the known ones, in no known version, or lacks the headers that number it: it was written
+    by a newer version of OneWindow, or by another tool. It is never skipped."""
+
+    code, chinese = "OW-1308", "日志中的事件无法识别"
+
+    def __init__(self, why: str, place: str = "an event") -> None:
+        super().__init__(
+            f"{place} can't be read ({why})",
+            fix="run the same version of OneWindow in every role; if another tool wrote it, keep that tool away from the"
+            " topic, and start from a new deployment: the sources are read again",
+        )
+        self.why = why
+
+
+class ClusterWrong(ConfigError):
+    """The cluster, or a topic on it, keeps events less safely than ``kafka.replication`` declares: too few brokers or
+    replicas, a lower min.insync.replicas, or an election of a leader that lacks acknowledged events."""
+
+    code, chinese = "OW-1309", "集群或主题的副本设置低于声明,事件可能丢失"
 
 
 # 14xx: view and store ------------------------------------------------------------------------------------------------
@@ -268,6 +355,27 @@ class ViewMissing(ConfigError):
     code, chinese = "OW-1408", "视图尚不存在"
 
 
+class DatabaseDamaged(InvariantBroken):
+    """The SQLite file of the view, or of streams, is damaged, or is no database at all. Nothing was changed in it. What
+    it held can be made anew from the log."""
+
+    code, chinese, exit_code = "OW-1409", "数据库文件已损坏,或根本不是数据库", 78
+
+
+class ArchiveDamaged(InvariantBroken):
+    """A file of the archive is missing, is not what was written, or there is a hole between two. Nothing is served from
+    it, so that a view never lacks what the hole held."""
+
+    code, chinese = "OW-1411", "归档文件缺失、被改动,或有空洞"
+
+
+class BooksWrong(InvariantBroken):
+    """Streams counted more or fewer records of a dataset than it took from its topic. Offset and counts are written in one
+    transaction, so the store was changed by somebody else, or restored in part."""
+
+    code, chinese = "OW-1410", "账目与位点不符"
+
+
 # 15xx: asking --------------------------------------------------------------------------------------------------------
 
 
@@ -312,7 +420,8 @@ class RoleStalled(RetryLater):
 
 
 class AlreadyRunning(RetryLater):
-    """Another ``onewindow up`` works on this deployment."""
+    """Another supervisor works on this deployment, or another process is this role already. Two would only be in each
+    other's way, so the second ends."""
 
     code, chinese, exit_code = "OW-1602", "该部署已在运行", 69
 
@@ -323,17 +432,23 @@ class RoleFailing(RetryLater):
     code, chinese = "OW-1603", "进程反复退出,已停止重启"
 
 
-# 2xxx: refusals of records -------------------------------------------------------------------------------------------
+class DiskFull(RetryLater):
+    """The disk that holds the deployment is full. Nothing acknowledged is lost; it goes on as soon as there is room."""
+
+    code, chinese, exit_code = "OW-1606", "磁盘空间已满", 69
 
 
-class RecordRefused(RecordRejected):
-    """A record can't be accepted; ``reason`` says why (``onewindow explain REASON``)."""
+class Defect(InvariantBroken):
+    """An error that OneWindow did not foresee: the fault is ours. What led to it is in the file that the message names,
+    without any resident's values."""
 
-    code, chinese = "OW-2001", "记录被拒收"
+    code, chinese, exit_code = "OW-1604", "程序自身的缺陷,错误详情已写入文件", 70
 
-    def __init__(self, reason: Reason, place: str, detail: str) -> None:
-        self.reason, self.place, self.detail = reason, place, detail
-        super().__init__(f"{place}: {REASONS[reason].english} ({detail})", fix=REASONS[reason].mend)
+
+class RoleDown(RetryLater):
+    """A role that the deployment needs is not running."""
+
+    code, chinese, exit_code = "OW-1605", "进程未运行", 69
 
 
 FAMILIES: tuple[type[OneWindowError], ...] = (ConfigError, RetryLater, RecordRejected, InvariantBroken)

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.errors import EventUnreadable
+
 RESIDENT_TOPIC = "community.resident"
 
 ORIGIN_HEADER = "ce_source"
@@ -129,17 +131,14 @@ UPCASTS: dict[tuple[str, int], Upcast] = {}
 _decode_many = msgspec.json.Decoder(list[ResidentEvent]).decode
 
 
-class EventUnreadable(ValueError):
-    """A stored event is none of the models, in no known version."""
-
-
 def upcast(event: dict[str, Any], upcasts: dict[tuple[str, int], Upcast] = UPCASTS) -> dict[str, Any]:
     """Lift an event of any older version to the newest, step by step."""
     while (step := upcasts.get((event.get("type", ""), event.get("version", 0)))) is not None:
         lifted = step(dict(event))
         if lifted.get("version") != event["version"] + 1:
-            msg = f"the upcast of {event['type']} version {event['version']} does not make the next version"
-            raise EventUnreadable(msg)
+            raise EventUnreadable(
+                f"the upcast of {event['type']} version {event['version']} does not make the next version"
+            )
         event = lifted
     return event
 
@@ -148,7 +147,10 @@ def decode(values: Sequence[bytes], upcasts: dict[tuple[str, int], Upcast] = UPC
     """The events of a batch, each in its newest version. Raises EventUnreadable when one is not an event."""
     try:
         if not upcasts:  # nothing is older than the newest: one pass from bytes to events
-            return _decode_many(b"[" + b",".join(values) + b"]")
+            found = _decode_many(b"[" + b",".join(values) + b"]")
+            if len(found) != len(values):
+                raise EventUnreadable("a value is empty, or several events")
+            return found
         lifted = [upcast(msgspec.json.decode(value), upcasts) for value in values]
         return msgspec.convert(lifted, list[ResidentEvent])
     except (ValueError, msgspec.MsgspecError) as error:

@@ -12,7 +12,7 @@ import hmac
 
 
 class Hasher:
-    """The keyed hashes of one deployment. ``secret`` is at least 16 bytes, made by ``onewindow init``."""
+    """The keyed hashes of one deployment. ``secret`` is made by ``onewindow init``."""
 
     __slots__ = ("_keyed",)
 
@@ -25,6 +25,11 @@ class Hasher:
         keyed = self._keyed.copy()
         keyed.update(text.encode())
         return keyed.hexdigest()[:32]
+
+    @property
+    def check_value(self) -> str:
+        """What tells this secret from another one, and does not give it away."""
+        return self._digest("deployment")
 
     def resident(self, id_number: str) -> str:
         """The id of the resident with this citizen ID number (18 characters, canonical)."""

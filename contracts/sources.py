@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from contracts.fields import FIELDS
+from contracts.codesets import codeset
+from contracts.fields import FIELDS, CanonicalField
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
+_LONGEST_S = 86_400.0 * 31
 
 
 class Declared(BaseModel):
@@ -60,8 +63,8 @@ class DatasetSource(Declared):
     encoding: str | None = None
     delimiter: str | None = None
     where: dict[str, list[str]] = {}
-    map: dict[str, FieldMap]
-    fresh_s: float = 5.0
+    map: dict[str, FieldMap] = Field(min_length=1)
+    fresh_s: float = Field(5.0, gt=0, le=_LONGEST_S)
     disappear_limit: float = Field(0.05, ge=0, le=1)
     refuse_limit: float = Field(0.5, gt=0, le=1)
 
@@ -76,34 +79,89 @@ class DatasetSource(Declared):
     @field_validator("map")
     @classmethod
     def _canonical_names(cls, value: dict[str, FieldMap]) -> dict[str, FieldMap]:
-        for name in value:
+        for name, how in value.items():
             if name not in FIELDS:
                 msg = f"{name} is not a canonical field; known: {', '.join(FIELDS)}"
+                raise ValueError(msg)
+            flaw = _flaw(FIELDS[name], how)
+            if flaw is not None:
+                msg = f"{name}: {flaw}"
                 raise ValueError(msg)
         return value
 
 
+def _flaw(field: CanonicalField, how: FieldMap) -> str | None:
+    """What of a mapping does not fit the kind of its field, None if all does."""
+    if how.unit is not None and field.kind != "money":
+        return f"unit is for money, and this is a {field.kind}"
+    if how.date is not None and field.kind != "day":
+        return f"date is for days, and this is a {field.kind}"
+    if how.date is not None and not _names_a_day(how.date):
+        return f"date {how.date!r} is no form with year, month and day, such as %Y%m%d"
+    if how.codes is not None and field.kind == "flag":
+        wrong = [value for value in how.codes.values() if not isinstance(value, bool)]
+        return f"codes give true or false, not {wrong[0]}" if wrong else None
+    if how.codes is not None and field.kind != "code":
+        return f"codes are for coded fields, and this is a {field.kind}"
+    if field.kind == "code":
+        return _wrong_code(field, [*(how.codes or {}).values(), *([how.value] if how.value is not None else [])])
+    return None
+
+
+def _wrong_code(field: CanonicalField, values: list[str | bool]) -> str | None:
+    known = codeset(field.codeset or field.name).codes
+    wrong = [value for value in values if value not in known]
+    if not wrong:
+        return None
+    some = ", ".join(list(known)[:8]) + (", …" if len(known) > 8 else "")
+    return f"{wrong[0]} is not a canonical code; known: {some}"
+
+
+def _names_a_day(form: str) -> bool:
+    day = datetime(1987, 12, 31, tzinfo=UTC)
+    try:
+        return datetime.strptime(day.strftime(form), form).date() == day.date()  # noqa: DTZ007 - a day alone
+    except ValueError:
+        return False
+
+
 class ConnectorSource(Declared):
-    """How to reach the system. ``url`` and ``password_file`` for ``sql``; ``folder`` for ``files``.
+    """How to reach the system. ``url`` and ``password_file`` for ``sql`` and ``postgres``; ``folder`` for ``files``.
+
+    ``capture`` of ``postgres``: ``log`` reads the database's log (logical replication), ``poll`` its tables. ``slot``: the
+    name of replication slot and publication, ``onewindow_<system>`` unless given; two deployments that read one server
+    need names of their own. ``wal_warn_mb``: from how much log that the server keeps for this slot on it is said;
+    ``wal_limit_mb``: from how much on the slot is given up, to protect the server; the datasets are then read anew.
 
     ``every_s``: pause between two looks at the source. ``overlap_s``: how far a poll reaches back for rows whose
     transaction committed late. ``settle_s``: how long a file must have been at rest.
     """
 
-    kind: Literal["sql", "files"]
+    kind: Literal["sql", "postgres", "files"]
     url: str | None = None
     password_file: str | None = None
-    capture: Literal["poll", "snapshot"] = "poll"
+    capture: Literal["log", "poll", "snapshot"] = "poll"
+    slot: str | None = Field(None, pattern=NAME)
+    wal_warn_mb: int = Field(1024, ge=1)
+    wal_limit_mb: int | None = Field(None, ge=1)
     folder: str | None = None
-    every_s: float = Field(1.0, gt=0)
-    overlap_s: float = Field(10.0, ge=0)
-    settle_s: float = Field(1.0, ge=0)
+    every_s: float = Field(1.0, gt=0, le=_LONGEST_S)
+    overlap_s: float = Field(10.0, ge=0, le=_LONGEST_S)
+    settle_s: float = Field(1.0, ge=0, le=_LONGEST_S)
     page_rows: int = Field(2_000, ge=1, le=100_000)
+
+    @property
+    def pause_s(self) -> float:
+        """Between two looks. One at a log waits by itself for what comes."""
+        return 0.01 if self.capture == "log" else self.every_s
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.kind == "sql" and not self.url:
-            msg = "kind sql needs url"
+        if self.kind != "files" and not self.url:
+            msg = f"kind {self.kind} needs url"
+            raise ValueError(msg)
+        if self.capture == "log" and self.kind != "postgres":
+            msg = "capture log needs kind postgres"
             raise ValueError(msg)
         if self.kind == "files" and not self.folder:
             msg = "kind files needs folder"

@@ -14,21 +14,19 @@ import sqlalchemy as sa
 from contracts import citizen, texts
 from contracts.errors import (
     CodeUnknown,
-    CommunityUnknown,
-    DatasetUnknown,
     IdOnCommandLine,
-    OneWindowError,
     QuarantineUnknown,
     ResidentUnknown,
     catalogue,
 )
+from contracts.explanations import EXPLAINED
 from contracts.reasons import REASONS, Reason
+from onewindow.databases import existing_view, holds
 from onewindow.events_log import EventsLog
 from onewindow.settings import Deployment
-from onewindow.verifying import existing_view
 from projections.databases import open_view, reading
+from projections.reading import communities as communities_of
 from projections.reading import resident_of
-from projections.tables import community as community_table
 from streams.store import quarantine
 
 _RESIDENT_ID = re.compile(r"[0-9a-f]{32}")
@@ -74,17 +72,12 @@ def communities(deployment: Deployment, code: str | None) -> list[dict[str, Any]
     """The counts of one community, or of all. Raises CommunityUnknown."""
     from contracts.divisions import name_of
 
-    query = sa.select(community_table).order_by(community_table.c.community_code)
-    if code is not None:
-        query = query.where(community_table.c.community_code == code)
     engine = existing_view(deployment)
     try:
         with reading(engine) as view:
-            found = [dict(row) for row in view.execute(query).mappings()]
+            found = communities_of(view, code)
     finally:
         engine.dispose()
-    if not found and code is not None:
-        raise CommunityUnknown(f"the view holds nobody in community {code}", fix="list all: onewindow community")
     return [{"name": name_of(row["community_code"]), **row} for row in found]
 
 
@@ -123,9 +116,9 @@ def refusals(deployment: Deployment, system: str | None, reason: str | None) -> 
 def _store_rows(deployment: Deployment, query: Any) -> list[dict[str, Any]]:
     engine = open_view(deployment.streams_url)
     try:
+        if not holds(engine, quarantine.name):
+            return []
         with reading(engine) as connection:
-            if not sa.inspect(connection).has_table("quarantine"):
-                return []
             return [dict(row) for row in connection.execute(query).mappings()]
     finally:
         engine.dispose()
@@ -155,45 +148,11 @@ def refusal(deployment: Deployment, record_key: str) -> dict[str, Any]:
     }
 
 
-def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
-    """The findings of each source's check, with the exit code that each stands for."""
-    from connectors import open_connector
-
-    known = [source.system for source in deployment.sources]
-    if name is not None and name not in known:
-        raise DatasetUnknown(f"no system {name} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
-    found = []
-    for source in deployment.sources:
-        if name not in (None, source.system):
-            continue
-        state = deployment.path("state") / source.system
-        try:
-            connector = open_connector(source, password=deployment.password(source), state=state)
-            findings = list(connector.check())
-            connector.close()
-        except OneWindowError as error:
-            found.append(_finding("fail", source.system, str(error), error))
-            continue
-        found.extend(_finding(item.level, item.subject, item.text, item.error) for item in findings)
-    return found
-
-
-def _finding(level: str, subject: str, text: str, error: Exception | None) -> dict[str, Any]:
-    ours = error if isinstance(error, OneWindowError) else None
-    return {
-        "level": level,
-        "subject": subject,
-        "text": text,
-        "code": ours.code if ours else None,
-        "exit_code": (ours.exit_code if ours else 1) if level == "fail" else 0,
-    }
-
-
-def explain(code: str) -> dict[str, str]:
-    """What an error code or a reason means. Raises CodeUnknown."""
+def explain(code: str) -> dict[str, Any]:
+    """What an error code or a reason means, and what mends it. Raises CodeUnknown."""
     if code in {reason.value for reason in Reason}:
         about = REASONS[Reason(code)]
-        return {"code": code, "kind": "reason", "english": about.english, "chinese": about.chinese, "mend": about.mend}
+        return {"code": code, "kind": "reason", **about._asdict()}
     errors = catalogue()
     error = errors.get(code.upper())
     if error is None:
@@ -206,6 +165,6 @@ def explain(code: str) -> dict[str, str]:
         "code": error.code,
         "kind": family,
         "english": " ".join((error.__doc__ or "").split()),
-        "chinese": error.chinese,
-        "exit_code": str(error.exit_code),
+        **EXPLAINED[error.code]._asdict(),
+        "exit_code": error.exit_code,
     }

@@ -18,8 +18,9 @@ from contracts.identity import Hasher
 from contracts.sources import Source, department_topic
 from examples.city.records import INSURED
 from examples.city.registers import at_first
+from onewindow.cluster import FOREVER
 from onewindow.demo import once
-from onewindow.roles import FOREVER, quiet_collector
+from onewindow.roles import quiet_collector
 from onewindow.supervisor import Supervisor
 from producers.events import EventWriter
 from producers.publisher import Publisher

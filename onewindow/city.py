@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -14,10 +15,15 @@ from pathlib import Path
 from string import Template
 from typing import IO, Any
 
-from contracts.errors import RoleFailing
+from contracts.errors import CityDiffers, NoSampleCity, RoleFailing
+from examples.city.truth import FILE as TRUTH
+from examples.city.truth import Truth
 from examples.postgres import free_port
+from onewindow.deploying import SECRET, write_secret
+from onewindow.settings import FILE, remains
 
 _CITY = [sys.executable, "-m", "examples.city"]
+_RESIDENTS, _SEED = 20_000, 1
 _AUTHORITY = """authority:
   default: [hrss.insured_person, ageing.elder, hrss.pension]
   phone: [ageing.elder, hrss.insured_person]
@@ -25,20 +31,61 @@ _AUTHORITY = """authority:
 """
 
 
+def size_and_seed(directory: Path, residents: int | None, seed: int | None) -> tuple[int, int]:
+    """Of the sample city that is in the directory, or is to be made there. None: as it is, or 20,000 and 1 for a new one.
+
+    Raises NoSampleCity for another deployment, CityDiffers when the city there is of another size or seed.
+    """
+    there = remains(directory)
+    if not (directory / FILE).exists() and (not there or (directory / "city").is_dir()):
+        return residents or _RESIDENTS, _SEED if seed is None else seed
+    if not (directory / "city").is_dir():
+        raise NoSampleCity(
+            f"{directory} holds a deployment that is not the sample city",
+            fix=f"choose another directory with --dir; this one is started by: onewindow -C {directory} up",
+        )
+    there_residents, there_seed = _there(directory)
+    differs = [
+        f"--{name} {asked}, it has {there}"
+        for name, asked, there in (("residents", residents, there_residents), ("seed", seed, there_seed))
+        if there is not None and asked not in (None, there)
+    ]
+    if differs:
+        raise CityDiffers(
+            f"{directory} holds a sample city already, and it is another one: {'; '.join(differs)}",
+            fix="leave the options out to go on with it, choose another directory with --dir, or remove this one",
+        )
+    return there_residents or residents or _RESIDENTS, _SEED if there_seed is None else there_seed
+
+
+def _there(directory: Path) -> tuple[int | None, int | None]:
+    """Size and seed of the city that was built or begun in the directory."""
+    try:
+        truth = Truth.open(directory / "city")
+    except FileNotFoundError:
+        return None, None
+    try:
+        return (truth.size, truth.seed) if truth.size else (None, None)
+    finally:
+        truth.close()
+
+
 def write_deployment(directory: Path, seed: int) -> None:
     """Make the deployment, unless it is there. Its secret follows from the seed, so that two runs can be compared: that
     is for people who do not exist, and for no other deployment."""
     (directory / "sources").mkdir(parents=True, exist_ok=True)
+    (directory / "city").mkdir(exist_ok=True)
     port_file = directory / "city" / "hrss-pg.port"
-    if not (directory / "onewindow.yaml").exists():
-        port_file.parent.mkdir(parents=True, exist_ok=True)
+    if not port_file.exists():
         port_file.write_text(str(free_port()))
-        secret = hashlib.sha256(f"sample city {seed}".encode()).hexdigest()
-        (directory / "secret.key").write_text(secret)
-        (directory / "onewindow.yaml").write_text(
+    if not (directory / FILE).exists():
+        (directory / FILE).write_text(
             f"name: sample city\nkafka:\n  bootstrap_servers: 127.0.0.1:{free_port()}\n  embedded: true\n  partitions: 4\n"
             + _AUTHORITY
         )
+    if not (directory / "city" / TRUTH).exists():  # nothing was made with another secret
+        (directory / SECRET).unlink(missing_ok=True)
+        write_secret(directory / SECRET, hashlib.sha256(f"sample city {seed}".encode()).hexdigest())
     url = f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port_file.read_text()}/hrss"
     for name in ("hrss.yaml", "ageing.yaml"):
         template = (files("examples.city") / "sources" / name).read_text(encoding="utf-8")
@@ -55,9 +102,10 @@ class Departments:
         self._city, self._log = directory / "city", directory / "run" / "departments.log"
         self._command = [
             *_CITY, "run", str(self._city), "--residents", str(residents), "--seed", str(seed),
-            "--rate", str(rate), "--dump-each", str(dump_each), "--with-parent",
+            "--rate", str(rate), "--dump-each", str(dump_each), "--wait", "--with-parent",
         ]  # fmt: skip
-        self.built, self.up, self.made = 0, False, 0
+        self.residents, self.built, self.up, self.made = residents, 0, False, 0
+        self._were_there, self.is_quiet = (self._city / TRUTH).exists(), False
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
         self._ears: list[threading.Thread] = []
@@ -96,11 +144,29 @@ class Departments:
             self.built = news.get("building", self.built)
             self.up = self.up or "hrss_url" in news
             self.made = news.get("made", self.made)
+            self.is_quiet = self.is_quiet or "quiet" in news
         assert self._process is not None
         if self._process.poll() is not None:
             raise RoleFailing(
                 f"the sample departments ended with exit code {self._process.returncode}", fix=f"see {self._log}"
             )
+
+    @property
+    def doing(self) -> str:
+        """What they do until they are up."""
+        if self.built == self.residents or (self._were_there and not self.built):
+            return "starting the departments"
+        return f"building the departments: {self.built:,} of {self.residents:,} residents"
+
+    def begin(self) -> None:
+        """Begin the changes of the live city."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR2)
+
+    def quiet(self) -> None:
+        """End the changes of the live city; the departments stay up. ``is_quiet`` once the last one has committed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
 
     def change(self, count: int, rate: float, dump_each: int) -> None:
         """Begin to make so many changes."""

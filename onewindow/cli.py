@@ -6,27 +6,34 @@ Each command imports what it needs when it runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import OneWindowError
+from contracts.errors import IdOnCommandLine, OneWindowError
 
 app = typer.Typer(
     name="onewindow",
     help="OneWindow 一窗: department systems become one community information view.\n\n"
     "Exit codes: 0 done, 1 the check found something, 2 wrong usage, 69 something needed is unavailable, 75 try again, "
-    "78 wrong configuration.",
+    "78 wrong configuration, 70 a fault of OneWindow itself.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+archive = typer.Typer(help="The archive 归档: what the topics hold, kept for longer.", no_args_is_help=True)
 quarantine = typer.Typer(help="Refused records 隔离区: what, why, whose it is to mend.", no_args_is_help=True)
 source = typer.Typer(help="Department systems 来源: can they be read?", no_args_is_help=True)
+topics = typer.Typer(help="Topics 主题: what the deployment needs, and what the cluster has.", no_args_is_help=True)
+app.add_typer(archive, name="archive")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(source, name="source")
+app.add_typer(topics, name="topics")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -55,9 +62,17 @@ def _print(document: Any) -> None:
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End when the view has caught up and is verified.")] = False,
-    residents: Annotated[int, typer.Option(min=10, max=1_000_000, help="How many synthetic residents.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same city.")] = 1,
-    rate: Annotated[float, typer.Option(min=0.1, max=1_000, help="Changes a second in the departments.")] = 20.0,
+    residents: Annotated[
+        int | None,
+        typer.Option(min=10, max=1_000_000, help="How many synthetic residents: as it is, or 20,000 in a new city."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same city: as it is, or 1 for a new city.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1_000, help="Changes a second in the departments: 20, or 100 with --once."),
+    ] = None,
     changes: Annotated[int, typer.Option(min=0, help="With --once: how many changes to live through.")] = 200,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Keep everything here; goes on where it stood.")
@@ -69,32 +84,79 @@ def demo(
     Without --once it goes on until Ctrl-C. With --once and without --dir, everything is made anew and removed at the end.
     Exit 0: the view equals its log. Exit 1: it does not.
     """
-    from onewindow import show
+    from onewindow import foreground
 
+    if directory is not None:
+        _Where.directory = directory
     if once:
-        found = show.demo_once(directory, residents, seed, changes, rate, as_json=as_json)
+        found = foreground.demo_once(directory, residents, seed, changes, rate, as_json=as_json)
         if as_json:
             _print(found)
         raise typer.Exit(0 if found["verified"] else 1)
-    show.demo_live(directory or Path("demo-city"), residents, seed, rate)
+    foreground.demo_live(directory or Path("demo-city"), residents, seed, rate)
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(help="A new or empty directory.")]) -> None:
+def rebuild(as_json: Json = False) -> None:
+    """Make the view anew from its log, beside the live one, and swap: after a changed authority, or a new version.
+
+    The view may be read and written meanwhile. Broken off, it goes on where it stood.
+    """
+    from onewindow.rebuilding import rebuild_view
+    from onewindow.show import bar, rebuilt
+
+    with bar("rebuilding") as tell:
+        found = rebuild_view(_deployment(), tell)
+    _print(found) if as_json else rebuilt(found)
+
+
+@archive.command("write")
+def archive_write(as_json: Json = False) -> None:
+    """Take over what the topics hold beyond the archive, as Parquet files by system and day."""
+    from onewindow.rebuilding import archive_topics
+    from onewindow.show import archived, bar
+
+    with bar("archiving") as tell:
+        found = archive_topics(_deployment(), tell)
+    _print(found) if as_json else archived(found)
+
+
+@archive.command("check")
+def archive_check(as_json: Json = False) -> None:
+    """Read the whole archive: is each file as it was written, and is there no hole?"""
+    from onewindow.rebuilding import check_archive
+    from onewindow.show import archived, bar
+
+    with bar("checking") as tell:
+        found = check_archive(_deployment(), tell)
+    _print(found) if as_json else archived(found)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="A new or empty directory.")], as_json: Json = False) -> None:
     """Make a deployment to start from."""
     from onewindow.deploying import make
+    from onewindow.invocation import invocation
 
-    make(directory)
+    made = make(directory)
+    if as_json:
+        _print({"directory": str(directory), "files": made})
+        return
+    where = f"{invocation()} -C {directory}"
     typer.echo(f"A deployment is in {directory}. Next: put a source file into {directory}/sources, then")
-    typer.echo(f"  onewindow -C {directory} source check\n  onewindow -C {directory} up")
+    typer.echo(f"  {where} source check\n  {where} up")
 
 
 @app.command()
 def up() -> None:
-    """Start all roles and keep them running, until Ctrl-C."""
-    from onewindow import show
+    """Start all roles and keep them running, until Ctrl-C.
 
-    raise typer.Exit(show.up(_deployment()))
+    It has no --json: it prints no result, but says on standard error what becomes of the roles; each role's log is in
+    run/ of the deployment. Ends by itself when a role can't go on, with that role's message and exit code.
+    """
+    from onewindow import foreground
+
+    raise typer.Exit(foreground.up(_deployment()))
 
 
 @app.command()
@@ -102,7 +164,10 @@ def run(
     role: Annotated[str, typer.Argument(help="broker, connectors, streams or projections")],
     instance: Annotated[int, typer.Option(min=1, help="Which of several workers of streams or projections.")] = 1,
 ) -> None:
-    """Run one role in this process."""
+    """Run one role in this process, until SIGTERM or Ctrl-C.
+
+    It has no --json: it prints no result; its log is one JSON object a line, on standard error.
+    """
     from onewindow import logs, roles
 
     if role not in roles.ROLES:
@@ -113,13 +178,13 @@ def run(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Sources, books, freshness, roles. Exit 0: healthy. Exit 1: something needs attention."""
+    """Sources, books, freshness, roles. Exit 0: healthy. Exit 1: not, or not yet."""
     from onewindow import show
     from onewindow.status import Watcher
 
     watcher = Watcher(_deployment())
     try:
-        found = watcher.look()
+        found = watcher.look_well()
     finally:
         watcher.close()
     _print(found) if as_json else show.status(found)
@@ -153,15 +218,20 @@ def community(
     from onewindow import asking, show
 
     found = asking.communities(_deployment(), code)
-    _print(found if code is None else found[0]) if as_json else show.communities(found)
+    if as_json:
+        _print(found if code is None else found[0])
+    else:
+        show.communities(found) if code is None else show.community(found[0])
 
 
 @app.command()
 def verify(as_json: Json = False) -> None:
     """Fold the log beside the view to the same offsets, and compare them. Exit 0: equal. Exit 1: they differ."""
     from onewindow import show
+    from onewindow.verifying import verify as compare
 
-    found = show.verify(_deployment())
+    with show.bar("folding the log") as tell:
+        found = compare(_deployment(), tell)
     _print(found) if as_json else show.verified(found)
     raise typer.Exit(0 if found["equal"] else 1)
 
@@ -170,13 +240,23 @@ def verify(as_json: Json = False) -> None:
 def quarantine_list(
     system: Annotated[str | None, typer.Option(help="Only this system.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="How many records to list of each reason and owner; 5, all in JSON.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Refused records that nobody has mended yet."""
+    """Refused records that nobody has mended yet: counts by reason and owner, then the records."""
+    from contracts.reasons import Reason
     from onewindow import asking, show
 
-    found = asking.refusals(_deployment(), system, reason)
-    _print(found) if as_json else show.refusals(found)
+    deployment = _deployment()
+    systems = sorted(source.system for source in deployment.sources)
+    if system is not None and system not in systems:
+        raise typer.BadParameter(f"no system {system}; there are {', '.join(systems) or 'none'}", param_hint="--system")
+    if reason is not None and reason not in {known.value for known in Reason}:
+        raise typer.BadParameter(f"no reason {reason}; there are {', '.join(Reason)}", param_hint="--reason")
+    found = asking.refusals(deployment, system, reason)
+    _print(found if limit is None else found[:limit]) if as_json else show.refusals(found, limit)
 
 
 @quarantine.command("show")
@@ -196,11 +276,64 @@ def source_check(
     as_json: Json = False,
 ) -> None:
     """Reach each source, and try what reading needs. Changes nothing. Exit 0: all is well."""
-    from onewindow import asking, show
+    from onewindow import show, sources
 
-    found = asking.check(_deployment(), name)
+    found = sources.check(_deployment(), name)
     _print(found) if as_json else show.findings(found)
     raise typer.Exit(max((item["exit_code"] for item in found), default=0))
+
+
+@source.command("discover")
+def source_discover(name: Annotated[str, typer.Argument(help="A system.")], as_json: Json = False) -> None:
+    """What is in a system, declared or not: tables or files, their columns, key and estimated rows."""
+    from onewindow import show, sources
+
+    found = sources.discover(_deployment(), name)
+    _print(found) if as_json else show.discovered(found)
+
+
+@source.command("resume")
+def source_resume(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")], as_json: Json = False) -> None:
+    """Let a paused dataset go on, once its source is mended or found right after all."""
+    from onewindow import sources
+
+    found = sources.resume(_deployment(), dataset)
+    if as_json:
+        _print(found)
+    else:
+        typer.echo(f"{dataset} goes on." if found["was_paused"] else f"{dataset} is not paused: nothing to do.")
+
+
+@source.command("reread")
+def source_reread(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")], as_json: Json = False) -> None:
+    """Read a dataset from its beginning. What is there already is recognised; what is gone from the source is retracted."""
+    from onewindow import sources
+
+    found = sources.reread(_deployment(), dataset)
+    _print(found) if as_json else typer.echo(f"{dataset} is read again from its beginning.")
+
+
+@topics.command("plan")
+def topics_plan(as_json: Json = False) -> None:
+    """Where the cluster differs from what the deployment needs, and the ACLs of each role. Changes nothing.
+
+    Exit 0: as declared. Exit 1: something differs.
+    """
+    from onewindow import cluster
+
+    found = cluster.plan(_deployment())
+    _print(found) if as_json else cluster.show(found)
+    raise typer.Exit(0 if found["as_declared"] else 1)
+
+
+@topics.command("apply")
+def topics_apply(as_json: Json = False) -> None:
+    """Make what is missing and raise what is too low; nothing is deleted or lowered. Exit 1: something is left to be done."""
+    from onewindow import cluster
+
+    found = cluster.apply(_deployment())
+    _print(found) if as_json else cluster.show(found)
+    raise typer.Exit(0 if found["as_declared"] else 1)
 
 
 @app.command()
@@ -227,12 +360,41 @@ def bench(
     _print(found) if as_json else show.bench(found)
 
 
+def _with_directory_first(arguments: list[str]) -> list[str]:
+    """The same arguments with ``-C DIR`` before the command, so that it may be given after it too."""
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "-C" not in words:
+        return arguments
+    place = words.index("-C")
+    return [*arguments[place : place + 2], *arguments[:place], *arguments[place + 2 :]]
+
+
+def _refuse_id_numbers(arguments: list[str]) -> None:
+    """Raise IdOnCommandLine for an argument with an ID number in it, whatever the argument is for."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_directory = before in ("-C", "--dir")
+        is_key = re.fullmatch(r"[0-9a-f]{32}", argument)  # a resident id or a record key, which may hold many digits
+        if not is_directory and not is_key and re.search(r"\d{14,17}[\dXx]", argument):
+            raise IdOnCommandLine(
+                "an ID number was given in an argument, where others can see it",
+                fix="leave it out: `onewindow resident` asks for it, or reads it from standard input",
+            )
+
+
 def main() -> None:
-    """Run the command line; an error of ours becomes one message and its exit code."""
+    """Run the command line; an error becomes one message with its code, and its exit code. What it writes is for this
+    user alone."""
+    os.umask(0o077)
     try:
-        app(standalone_mode=True)
-    except OneWindowError as error:
-        sys.stderr.write(f"{error}\n  more: onewindow explain {error.code}\n")
-        sys.exit(error.exit_code)
+        _refuse_id_numbers(sys.argv[1:])
+        app(args=_with_directory_first(sys.argv[1:]), standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one message
+        from onewindow.defects import defect
+        from onewindow.invocation import invocation
+
+        ours = error if isinstance(error, OneWindowError) else defect(error, _Where.directory)
+        with suppress(OSError):  # the terminal was closed
+            sys.stderr.write(f"{ours}\n  more: {invocation()} explain {ours.code}\n")
+        sys.exit(ours.exit_code)

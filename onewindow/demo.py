@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts.errors import RoleFailing
-from onewindow import run_files
-from onewindow.city import Departments, write_deployment
+from onewindow import damage, run_files
+from onewindow.city import Departments, size_and_seed, write_deployment
 from onewindow.roles import ROLES
 from onewindow.settings import Deployment
 from onewindow.status import Watcher
@@ -22,30 +22,36 @@ from projections.databases import open_view, reading
 from projections.tables import resident
 
 _BOOKS = ("read", "accepted", "quarantined", "duplicate", "stale", "filtered", "pending", "balanced")
-_FAILURES = 6  # ends right after a start, one after the other
+_ON_THE_WAY = ("starting", "loading", "catching up")
 _LOOK_EACH_S = 0.4
+_DRAINED_S = 1.0  # what is under way when it is stopped takes a few tenths of a second
 _SETTLED_S = 1.5  # after the last change: a look at each source, and a file that has come to rest
 Show = Callable[[str, dict[str, Any] | None, "Demo"], None]
 
 
 class Demo:
-    """A running sample city: departments, roles, and a watcher."""
+    """A running sample city: departments, roles, and a watcher.
+
+    ``residents`` and ``seed``: None for those of the city in the directory. Raises CityDiffers or NoSampleCity.
+    """
 
     def __init__(
         self,
         directory: Path,
         *,
-        residents: int,
-        seed: int,
+        residents: int | None,
+        seed: int | None,
         rate: float = 0.0,
         dump_each: int = 0,
         commands: Callable[[Path, str], Sequence[str]] = command,
     ) -> None:
+        residents, seed = size_and_seed(directory, residents, seed)
         write_deployment(directory, seed)
-        self.directory, self.residents = directory, residents
+        self.directory, self.residents, self.seed = directory, residents, seed
         self.departments = Departments(directory, residents=residents, seed=seed, rate=rate, dump_each=dump_each)
         self.deployment = Deployment(directory)
-        self.supervisor = Supervisor(self.deployment.directory, ROLES, commands=commands)
+        roles = [name for name in ROLES if name != "broker" or self.deployment.settings.kafka.embedded]
+        self.supervisor = Supervisor(self.deployment.directory, roles, commands=commands)
         self.watcher = Watcher(self.deployment)
         self.found: dict[str, Any] | None = None
         self._stopping = threading.Event()
@@ -63,8 +69,10 @@ class Demo:
                 self.supervisor.start_role(role)
         self._tending.start()
         while not self.departments.up:
-            self._turn(show, "building the departments")
+            self._turn(show, self.departments.doing)
         connectors.down = False
+        while connectors.process is None:
+            self._turn(show, "starting")
 
     def _tend(self) -> None:
         """A thread of its own: looking at a broker that is away may take long, starting it again may not wait for that."""
@@ -73,10 +81,13 @@ class Demo:
 
     def _turn(self, show: Show, what: str) -> None:
         self.departments.look()
-        for role in self.supervisor.roles:
-            if (role.down and role.last_exit is not None) or role.failures > _FAILURES:
-                said = "\n".join(self.supervisor.tail(role.name))
-                raise RoleFailing(f"{role.name}: {said}", fix=f"see {self.directory}/run/{role.name}.log")
+        lost = self.supervisor.lost
+        if lost is not None:
+            said = "\n".join(lost.said)
+            raise RoleFailing(f"{lost.name}: {said}", fix=f"see {self.directory}/run/{lost.name}.log")
+        damaged = damage.found(self.directory)
+        if damaged is not None:
+            raise damaged
         show(what, self.found, self)
         time.sleep(0.1)
 
@@ -97,18 +108,27 @@ class Demo:
         """Go on until all that the sources held at ``since`` (wall clock) is in the view."""
         while True:
             self._turn(show, what)
-            if not self._look():
-                continue
-            assert self.found is not None
-            looked = all((s["looked_at"] or 0) > since for s in self.found["sources"])
-            if looked and self.watcher.caught_up(self.found):
+            if self._look() and self._is_caught_up(since):
                 return
 
+    def _is_caught_up(self, since: float) -> bool:
+        assert self.found is not None
+        looked = all((s["looked_at"] or 0) > since for s in self.found["sources"])
+        return looked and self.watcher.caught_up(self.found)
+
     def follow(self, show: Show, until: Callable[[], bool]) -> None:
-        """Keep everything going and shown."""
+        """Keep everything going and shown; the changes begin when what is there is loaded."""
+        begun = False
         while not until():
-            self._turn(show, "live")
-            self._look()
+            self._turn(show, "live" if self.found else "starting")
+            if self._look() and not begun and self._is_loaded():
+                self.departments.begin()
+                begun = True
+
+    def _is_loaded(self) -> bool:
+        """Whether no source is on its way; one that can't be read holds up nothing."""
+        assert self.found is not None
+        return all(source["state"] not in _ON_THE_WAY for source in self.found["sources"])
 
     def change(self, show: Show, count: int, rate: float, dump_each: int) -> None:
         """Make so many changes in the departments, and follow them into the view."""
@@ -117,6 +137,16 @@ class Demo:
             self._turn(show, "living")
             self._look()
         self.until_caught_up(show, "living", since=time.time() + _SETTLED_S)
+
+    def drain(self, show: Show) -> None:
+        """End the changes, and let what is under way come to the view, for a second at most: changes that were left over
+        would be late ones when the city goes on."""
+        self.departments.quiet()
+        told, drained = time.time(), time.monotonic() + _DRAINED_S
+        while time.monotonic() < drained:
+            self._turn(show, "stopping")
+            if self.departments.is_quiet and self._look() and self._is_caught_up(told):
+                return
 
     def stop(self) -> None:
         """Stop everything, in order."""
@@ -129,7 +159,14 @@ class Demo:
 
 
 def once(
-    directory: Path, *, residents: int, seed: int, changes: int, rate: float, show: Show, keep_going: bool = False
+    directory: Path,
+    *,
+    residents: int | None,
+    seed: int | None,
+    changes: int,
+    rate: float,
+    show: Show,
+    keep_going: bool = False,
 ) -> dict[str, Any]:
     """Load the city, live through some changes, verify, and tell. ``seconds`` are those from nothing to a verified view
     of what the departments held at first; the changes come after them."""
@@ -151,8 +188,8 @@ def once(
         demo.stop()
     return {
         "residents": _count(demo.deployment),
-        "asked": residents,
-        "seed": seed,
+        "asked": demo.residents,
+        "seed": demo.seed,
         "sources": [
             {"system": s["system"], "dataset": s["dataset"], **{name: s[name] for name in _BOOKS}}
             for s in found["sources"]

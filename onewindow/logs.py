@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 
+_EACH_S = 60.0
+_REMEMBERED = 1_000
+
+
+class OncePerMinute(logging.Filter):
+    """Lets a message of a library pass once a minute, whatever values it is filled with: a library that meets the same
+    trouble a thousand times a second says it as often. Of our own broker's, the values count."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, int, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said in the last minute."""
+        ours = record.name.split(".")[0] == "broker"  # two partitions that are damaged are two messages
+        said = record.getMessage() if ours else str(record.msg)
+        key, now = (record.name, record.lineno, said), self._clock()
+        if now - self._said.get(key, -_EACH_S) < _EACH_S:
+            return False
+        if len(self._said) >= _REMEMBERED:
+            self._said.clear()
+        self._said[key] = now
+        return True
+
 
 def configure(role: str) -> None:
-    """Log as this role. Libraries are heard from warnings on."""
+    """Log as this role. Libraries are heard from warnings on, each message of theirs once a minute."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -24,3 +51,5 @@ def configure(role: str) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OncePerMinute())

@@ -14,27 +14,40 @@ from typing import Any
 
 import structlog
 
-from contracts.errors import BrokerUnreachable, DirectoryTaken, OneWindowError, PortTaken, RetryLater
+from contracts.errors import (
+    BrokerUnreachable,
+    DirectoryTaken,
+    LogDamaged,
+    OneWindowError,
+    PortTaken,
+    RetryLater,
+    SettingInvalid,
+)
 from contracts.events import RESIDENT_TOPIC
 from contracts.sources import department_topic
+from onewindow.ending import end_with_supervisor
+from onewindow.locks import locked
 from onewindow.run_files import RunFile
 from onewindow.settings import Deployment
 
 log = structlog.get_logger()
 
 ROLES = ("broker", "connectors", "streams", "projections")
-FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 
 def run(deployment: Deployment, role: str, instance: int = 1) -> None:
-    """Run one role until SIGTERM or SIGINT; ``instance`` tells workers of one role apart. Raises what it ended with."""
+    """Run one role until SIGTERM or SIGINT; ``instance`` tells workers of one role apart. Raises what it ended with, and
+    AlreadyRunning where another process is that role and instance."""
     quiet_collector()
+    end_with_supervisor()
     if role == "broker":
-        broker(deployment)
-    elif role == "connectors":
-        connectors(deployment)
-    else:
-        {"streams": streams, "projections": projections}[role](deployment, instance)
+        broker(deployment)  # it locks its own directory, wherever that is
+        return
+    with locked(deployment.directory, _name(role, instance)):
+        if role == "connectors":
+            connectors(deployment)
+        else:
+            {"streams": streams, "projections": projections}[role](deployment, instance)
 
 
 def quiet_collector() -> None:
@@ -50,7 +63,16 @@ def _name(role: str, instance: int) -> str:
 
 def broker(deployment: Deployment) -> None:
     """The embedded broker."""
-    from broker import BrokerSettings, DirectoryInUse, Fsync, PortInUse, serve
+    from broker import (
+        AddressUnusable,
+        Broker,
+        BrokerSettings,
+        Damaged,
+        DirectoryInUse,
+        Fsync,
+        PortInUse,
+        serve,
+    )
 
     kafka = deployment.settings.kafka
     host, port = kafka.host_port
@@ -58,8 +80,8 @@ def broker(deployment: Deployment) -> None:
     settings = BrokerSettings(directory=directory, host=host, port=port, fsync=Fsync(kafka.fsync))
     run_file: list[RunFile] = []
 
-    def ready(_: int) -> None:
-        run_file.append(RunFile(deployment.directory, "broker"))
+    def ready(broker: Broker) -> None:
+        run_file.append(RunFile(deployment.directory, "broker", lambda: {"damaged": broker.damaged}))
         run_file[0].ready()
 
     try:
@@ -72,6 +94,16 @@ def broker(deployment: Deployment) -> None:
         raise PortTaken(
             f"port {port} on {host} is taken by another process",
             fix="stop that process, or set another port in kafka.bootstrap_servers",
+        ) from error
+    except AddressUnusable as error:
+        raise SettingInvalid(
+            f"kafka.bootstrap_servers: the embedded broker can't listen on {host}:{port} ({error.why})",
+            fix="name an address of this machine and a port above 1023, or set kafka.embedded to false",
+        ) from error
+    except Damaged as error:
+        raise LogDamaged(
+            f"the broker's list of topics is damaged: {error}",
+            fix="restore the broker's directory from a backup; it is not started meanwhile, and nothing is deleted",
         ) from error
     if run_file:
         run_file[0].stop()
@@ -94,17 +126,18 @@ def _until_reachable(work: Callable[[], Any], stop: Callable[[], bool]) -> Any:
 
 
 def _ensure_topics(deployment: Deployment) -> None:
-    from producers.topics import POSITIONS, TopicSpec, ensure_topics
+    from onewindow import cluster
+    from producers.topics import ensure_topics
 
-    kafka = deployment.settings.kafka
-    names = [*deployment.topics(), RESIDENT_TOPIC]
-    wanted = [POSITIONS, *(TopicSpec(name, kafka.partitions, FOREVER) for name in names)]
-    ensure_topics(deployment.bootstrap, wanted, kafka.replication)
+    ensure_topics(deployment.bootstrap, cluster.wanted(deployment), deployment.settings.kafka.replication)
+    cluster.confirm(deployment)
 
 
 def connectors(deployment: Deployment) -> None:
     """All sources, a thread a dataset."""
     from connectors import open_connector
+    from onewindow import deployment_key
+    from onewindow.events_log import EventsLog
     from onewindow.lost import LostAndFound
     from producers.producer import DatasetProducer, Pace
     from producers.publisher import Publisher
@@ -117,6 +150,8 @@ def connectors(deployment: Deployment) -> None:
     run_file = RunFile(
         deployment.directory, "connectors", lambda: {"datasets": [dataclasses.asdict(p.progress) for p in producers]}
     )
+    store = open_view(deployment.streams_url)
+    _until_there(lambda: deployment_key.confirm(store, deployment.hasher), stop.is_set)
     _until_reachable(lambda: _ensure_topics(deployment), stop.is_set)
     threads = []
     for source in deployment.sources:
@@ -131,12 +166,12 @@ def connectors(deployment: Deployment) -> None:
                 bootstrap=deployment.bootstrap,
                 hasher=deployment.hasher,
                 publisher=lambda name=f"onewindow-{source.system}-{dataset}": Publisher(deployment.bootstrap, name),  # type: ignore[misc]
-                pace=Pace(every_s=source.connector.every_s),
+                pace=Pace(every_s=source.connector.pause_s),
             )
             producers.append(producer)
             threads.append(threading.Thread(target=producer.run, args=(stop,), name=f"{source.system}.{dataset}"))
-    store = open_view(deployment.streams_url)
-    threads.append(threading.Thread(target=LostAndFound(store, producers).run, args=(stop,), name="lost-and-found"))
+    lost = LostAndFound(store, producers, lambda: EventsLog(deployment.bootstrap, deployment.topics()))
+    threads.append(threading.Thread(target=lost.run, args=(stop,), name="lost-and-found"))
     for thread in threads:
         thread.start()
     run_file.ready()
@@ -173,6 +208,7 @@ def _run_app(make: Callable[[], Any], run_file: RunFile) -> None:
 
 def streams(deployment: Deployment, instance: int = 1) -> None:
     """Intake and relay."""
+    from onewindow import deployment_key
     from onewindow.events_log import identity
     from projections.databases import open_view
     from streams.intake import Intake
@@ -180,12 +216,12 @@ def streams(deployment: Deployment, instance: int = 1) -> None:
     from streams.store import Store
 
     run_file = RunFile(deployment.directory, _name("streams", instance))
+    store, hasher = Store(open_view(deployment.streams_url)), deployment.hasher
+    _until_there(lambda: deployment_key.confirm(store.engine, hasher))
     _until_reachable(lambda: _ensure_topics(deployment), lambda: False)
-    store = Store(open_view(deployment.streams_url))
     topics = [department_topic(source.system, dataset) for source, dataset in deployment.datasets()]
     about = identity(deployment.bootstrap, topics)
     _until_there(lambda: store.prepare(about.cluster_id, about.topic_ids))
-    hasher = deployment.hasher
     intakes = [
         Intake(
             store,
@@ -210,11 +246,11 @@ def streams(deployment: Deployment, instance: int = 1) -> None:
     )
 
 
-def _until_there(work: Callable[[], Any]) -> None:
+def _until_there(work: Callable[[], Any], stop: Callable[[], bool] = lambda: False) -> None:
     """A database that is away is waited for."""
     import time
 
-    while True:
+    while not stop():
         try:
             work()
         except RetryLater as error:

@@ -1,19 +1,30 @@
 """What each running role says of itself, in ``run/<role>.json`` of the deployment: written whole, twice a second.
 
-A file says what was so when it was written; whether the process still lives is asked of the system.
+A file says what was so when it was written; whether the process still lives is asked of the system. One that is not
+written any more although its process lives belongs to a role that is stalled.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from contracts.errors import DiskFull
+
+log = structlog.get_logger()
+
 _EACH_S = 0.5
+_STALLED_S = 3.0
+_ROOM_BYTES = 4 << 20
 
 
 class RunFile:
@@ -22,7 +33,7 @@ class RunFile:
     def __init__(self, directory: Path, role: str, tell: Callable[[], dict[str, Any]] = dict) -> None:
         self.path, self._tell, self._role = directory / "run" / f"{role}.json", tell, role
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.state = "starting"
+        self.state, self._failing = "starting", False
         self._stop = threading.Event()
         self._started_at = time.time()
         self._thread = threading.Thread(target=self._keep, name="run-file", daemon=True)
@@ -32,7 +43,7 @@ class RunFile:
     def ready(self) -> None:
         """The role works."""
         self.state = "ready"
-        self.write()
+        self._write_if_possible()
 
     def write(self) -> None:
         """Write it now."""
@@ -44,31 +55,95 @@ class RunFile:
             "written_at": time.time(),
             **self._tell(),
         }
-        beside = self.path.with_suffix(f".{threading.get_ident()}.tmp")
-        beside.write_text(json.dumps(about, ensure_ascii=False))
-        beside.replace(self.path)
+        _replace(self.path, about)
 
     def _keep(self) -> None:
         while not self._stop.wait(_EACH_S):
+            self._write_if_possible()
+
+    def _write_if_possible(self) -> None:
+        """A disk that is full is no reason for the role to end, nor to say so twice a second."""
+        try:
             self.write()
+        except OSError as error:
+            if not self._failing:
+                code = DiskFull.code if error.errno == errno.ENOSPC else None
+                log.error("the run file can't be written", error=error.strerror, code=code)
+            self._failing = True
+        else:
+            self._failing = False
 
     def stop(self) -> None:
         """The role has ended in order."""
         self._stop.set()
         self._thread.join()
         self.state = "stopped"
-        self.write()
+        self._write_if_possible()
+
+
+def starting(directory: Path, role: str, pid: int) -> None:
+    """Say for a process that was just started what it will say itself as soon as it can."""
+    now = time.time()
+    about = {"role": role, "pid": pid, "state": "starting", "started_at": now, "written_at": now}
+    _replace(directory / "run" / f"{role}.json", about)
+
+
+def clear(directory: Path, role: str) -> None:
+    """Forget what a role said last: it is about to be started."""
+    (directory / "run" / f"{role}.json").unlink(missing_ok=True)
+
+
+def _replace(path: Path, about: dict[str, Any]) -> None:
+    beside = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+    beside.write_text(json.dumps(about, ensure_ascii=False))
+    beside.replace(path)
 
 
 def read(directory: Path, role: str) -> dict[str, Any]:
-    """What a role said last, with ``alive``: whether its process still is. Empty if it never ran."""
-    path = directory / "run" / f"{role}.json"
+    """What a role said last, with ``alive``: whether its process still is. Empty if it never ran, or if the file can't be
+    made out: the role writes it anew."""
     try:
-        about: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
+        about = json.loads((directory / "run" / f"{role}.json").read_text())
+        about["alive"] = about["state"] != "stopped" and _lives(int(about["pid"]))
+        about["written_at"] = float(about["written_at"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return {}
-    about["alive"] = about["state"] != "stopped" and _lives(int(about["pid"]))
-    return about
+    found: dict[str, Any] = about
+    return found
+
+
+def disk_full(directory: Path) -> DiskFull | None:
+    """The finding that the disk of a deployment is full, or as good as full; None while there is room."""
+    free_bytes = shutil.disk_usage(directory).free
+    if free_bytes >= _ROOM_BYTES:
+        return None
+    return DiskFull(
+        f"the disk that holds {directory} is full ({free_bytes >> 10} KiB free)",
+        fix="make room on it; what waits goes on by itself",
+    )
+
+
+class Beats:
+    """Tells a role that works from one that stands still: whoever looks remembers when it last saw a file change."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._clock, self._wall = clock, wall
+        self._seen: dict[str, tuple[tuple[int, float], float]] = {}
+
+    def is_stalled(self, about: dict[str, Any]) -> bool:
+        """Whether the living process of this role was ready, and has not written its file (``read``) for three seconds.
+
+        By the wall clock at the first look. After it by the time in which the file stayed the same too, which no clock
+        that was set back can hide.
+        """
+        if not about.get("alive") or about["state"] != "ready":
+            return False
+        role, beat, now = about["role"], (about["pid"], about["written_at"]), self._clock()
+        known, since = self._seen.get(role, (None, now))
+        if known != beat:
+            since = now
+        self._seen[role] = (beat, since)
+        return now - since > _STALLED_S or self._wall() - about["written_at"] > _STALLED_S
 
 
 def _lives(pid: int) -> bool:

@@ -3,68 +3,43 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from contracts.errors import ViewMissing
+from contracts.events import RESIDENT_TOPIC
+from onewindow import damage
+from onewindow.databases import existing_view
 from onewindow.events_log import EventsLog
 from onewindow.settings import Deployment
-from projections.databases import open_view, reading
+from projections.databases import reading
 from projections.reading import gaps
 from projections.tables import VIEW
-from projections.verify import LogBatch, Positions, compare, differences, fold, snapshot
+from projections.verify import compare, differences, fold, seen
 from projections.winners import Authority
 
 _FIRST_DIFFERENCES = 10
 
 
-class _Told:
-    """A log reader that tells how far it has come."""
-
-    def __init__(self, log: EventsLog, progress: Callable[[int, int], None]) -> None:
-        self._log, self._progress = log, progress
-
-    def batches(self, until: Positions) -> Iterator[LogBatch]:
-        done, total = 0, sum(until.values())
-        for batch in self._log.batches(until):
-            yield batch
-            done += batch.to - batch.first
-            self._progress(done, total)
-
-
-def existing_view(deployment: Deployment) -> sa.Engine:
-    """The view's engine. Raises ViewMissing when there is no view yet."""
-    engine = open_view(deployment.view_url)
-    path = engine.url.database or ""
-    missing = engine.dialect.name == "sqlite" and not Path(path).exists()
-    if not missing:
-        with reading(engine) as connection:
-            missing = not sa.inspect(connection).has_table("resident")
-    if missing:
-        raise ViewMissing(
-            f"there is no view at {engine.url.render_as_string(hide_password=True)} yet",
-            fix=f"start the deployment: onewindow -C {deployment.directory} up",
-        )
-    return engine
-
-
 def verify(deployment: Deployment, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, Any]:
-    """Compare. ``equal`` says it all; ``differences`` names the first rows that differ, without their values."""
+    """Compare. ``equal`` says it all; ``differences`` names the first rows that differ, without their values.
+
+    Raises LogDamaged when the broker found damage in the log, and what else keeps the log or the view from being read.
+    """
+    damaged = damage.found(deployment.directory)
+    if damaged is not None:
+        raise damaged
     live_engine = existing_view(deployment)
-    live = snapshot(live_engine)
-    log = EventsLog(deployment.bootstrap)
+    log = EventsLog(deployment.bootstrap, [RESIDENT_TOPIC])
     try:
-        with tempfile.TemporaryDirectory(prefix="onewindow-verify-") as folder:
+        # One transaction from the first digest to the last row that is compared: the view goes on meanwhile.
+        with tempfile.TemporaryDirectory(prefix="onewindow-verify-") as folder, reading(live_engine) as ours:
+            live, open_gaps = seen(ours), gaps(ours)
             authority = Authority(deployment.settings.authority)
-            folded_engine = fold(_Told(log, progress), live.positions, f"sqlite:///{folder}/folded.sqlite", authority)
+            folded_engine = fold(log, live.positions, f"sqlite:///{folder}/folded.sqlite", authority, progress)
             try:
-                found = compare(live, snapshot(folded_engine))
-                with reading(live_engine) as ours, reading(folded_engine) as theirs:
-                    open_gaps = gaps(ours)
+                with reading(folded_engine) as theirs:
+                    found = compare(live, seen(theirs))
                     different = [
                         {"table": table.name, "key": list(row.key), "columns": list(row.columns)}
                         for table in VIEW

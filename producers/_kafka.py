@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
@@ -259,6 +259,8 @@ class Reader:
         try:
             self._consumer.seek_to_beginning(self._partition)
             return int(self._consumer.end_offsets([self._partition])[self._partition])
+        except KeyError as error:
+            raise unreachable(self._bootstrap, f"{self._partition.topic} has no leader") from error
         except KafkaError as error:
             raise unreachable(self._bootstrap, str(error)) from error
 
@@ -266,9 +268,12 @@ class Reader:
     def offset(self) -> int:
         """The offset of the next record."""
         try:
-            return int(self._consumer.position(self._partition))
+            found = self._consumer.position(self._partition, timeout_ms=10_000)
         except KafkaError as error:
             raise unreachable(self._bootstrap, str(error)) from error
+        if found is None:
+            raise unreachable(self._bootstrap, f"nothing is said of {self._partition.topic}")
+        return int(found)
 
     def records(self, wait_s: float) -> list[tuple[int, bytes, bytes | None]]:
         """The next (offset, key, value), an empty list when nothing came in ``wait_s``."""
@@ -287,6 +292,8 @@ class Reader:
                 for number in self._consumer.partitions_for_topic(topic) or ()
             ]
             ends = self._consumer.end_offsets(parts) if parts else {}
+        except KeyError as error:
+            raise unreachable(self._bootstrap, f"{error.args[0]} has no leader") from error
         except KafkaError as error:
             raise unreachable(self._bootstrap, str(error)) from error
         sums: dict[str, int] = {}
@@ -323,6 +330,59 @@ class Admin:
             for topic in found
             if topic["error_code"] == 0
         }
+
+    def damaged(self, topics: Sequence[str]) -> list[str]:
+        """``<topic>-<partition>`` of those that nobody serves although their broker is there: it can't read their files."""
+        try:
+            here = {broker["broker_id"] for broker in self._client.describe_cluster()["brokers"]}
+            found = self._client.describe_topics(list(topics)) if topics else []
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, str(error)) from error
+        return [
+            f"{topic['name']}-{part['partition_index']}"
+            for topic in found
+            for part in topic["partitions"]
+            if part["leader_id"] < 0 and here & set(part["offline_replicas"])
+        ]
+
+    def brokers(self) -> int:
+        """How many brokers the cluster has now."""
+        try:
+            return len(self._client.describe_cluster()["brokers"])
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, str(error)) from error
+
+    def replicas(self, topics: Sequence[str]) -> dict[str, int]:
+        """For each topic that exists: on how many brokers its least replicated partition lies."""
+        try:
+            found = self._client.describe_topics(list(topics)) if topics else []
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, str(error)) from error
+        return {
+            topic["name"]: min(len(part["replica_nodes"]) for part in topic["partitions"])
+            for topic in found
+            if topic["error_code"] == 0
+        }
+
+    def settings(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        """For each topic: every setting in force, its own or the cluster's."""
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        try:
+            found = self._client.describe_configs(asked, config_filter="all") if asked else {}
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, str(error)) from error
+        return {
+            name: {key: str(about["value"]) for key, about in settings.items()}
+            for kind in found.values()
+            for name, settings in kind.items()
+        }
+
+    def change(self, topic: str, settings: dict[str, str]) -> None:
+        """Set these settings of a topic, and leave its others. Raises BrokerUnreachable when it is not done."""
+        try:
+            self._client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))])
+        except KafkaError as error:
+            raise unreachable(self._bootstrap, str(error)) from error
 
     def create(self, topics: Sequence[tuple[str, int, dict[str, str]]], replication: int) -> None:
         """Make topics; one that was made meanwhile by somebody else is fine."""

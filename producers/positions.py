@@ -17,10 +17,12 @@ from typing import Any
 
 import msgspec
 
+from connectors.base import Question
 from contracts.errors import BrokerUnreachable
+from contracts.sources import department_topic
 from producers._kafka import Reader, reader
 from producers.publisher import Publisher, Record
-from producers.topics import POSITIONS
+from producers.topics import POSITIONS, raise_if_damaged
 
 NOTES_KEPT = 20
 
@@ -28,18 +30,24 @@ NOTES_KEPT = 20
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What is known to be durable of one dataset's reading, and the books that the connectors' side keeps.
 
-    ``sequence`` counts pages over all epochs. ``published`` counts change events, ``duplicates`` and ``stale`` records
-    that the connector recognised and left out. ``notes``: the latest, with the time of each. ``owner`` names the
-    process that claimed the epoch.
+    ``sequence`` counts pages over all epochs. ``reading`` is the epoch that began from the beginning; ``numbers`` are the
+    next ones of that reading's events in each partition (``producers.events``), as of ``position``. ``published`` counts change events, ``duplicates`` and ``stale`` records
+    that the connector recognised and left out. ``again``: events in the topic beside those, written before a crash and
+    published once more after it. ``notes``: the latest, with the time of each. ``asks``: the questions that are open.
+    ``owner`` names the process that claimed the epoch.
     """
 
     epoch: int
     sequence: int = 0
+    reading: int = 0
+    numbers: tuple[int, ...] = ()
     position: dict[str, Any] | None = None
     published: int = 0
+    again: int = 0
     duplicates: int = 0
     stale: int = 0
     notes: tuple[str, ...] = ()
+    asks: tuple[Question, ...] = ()
     snapshot_done: bool = False
     saved_at: str = ""
     owner: str = ""
@@ -85,22 +93,31 @@ def claim(
 ) -> Saved:
     """Take the next epoch of a dataset, carry its position over (not with ``restart``), and tombstone older epochs.
 
-    Raises BrokerUnreachable, PublishFailed; TopicWrong when the topic is missing.
+    The topic's end tells how many events a crash left there beyond what was saved. An end that is too low is a loss, and
+    is carried over as such, until ``restart`` reads all of it again.
+
+    Raises BrokerUnreachable, PublishFailed; TopicWrong when the topic is missing, LogDamaged when it can't be read.
     """
-    deadline, me = time.monotonic() + wait_s, owner()
+    deadline, me, topic = time.monotonic() + wait_s, owner(), department_topic(system, dataset)
     publisher.partitions(POSITIONS.name)  # a missing topic is said here
+    raise_if_damaged(bootstrap, [POSITIONS.name])
     with reader(bootstrap, f"{system}.{dataset}", POSITIONS.name) as source:
         found = _Found()
         end = source.begin()
         while source.offset < end:
             _take(found, f"{system}.{dataset}", source.records(0.2))
             _in_time(deadline, bootstrap)
+        in_topic = source.ends([topic]).get(topic, 0)
         while True:
             old = found.latest or Saved(epoch=0)
+            anew = restart or old.position is None
             mine = msgspec.structs.replace(
                 old,
                 epoch=old.epoch + 1,
-                position=None if restart else old.position,
+                reading=old.epoch + 1 if anew else old.reading,
+                numbers=() if anew else old.numbers,
+                position=None if anew else old.position,
+                again=in_topic - old.published if restart else max(old.again, in_topic - old.published),
                 snapshot_done=old.snapshot_done and not restart,
                 saved_at=iso(now()),
                 owner=me,
@@ -122,8 +139,9 @@ def claim(
 def load(bootstrap: str, *, wait_s: float = 30.0) -> Mapping[str, Saved]:
     """The latest of every dataset, by ``<system>.<dataset>``. For books and status; it claims nothing.
 
-    Raises BrokerUnreachable.
+    Raises BrokerUnreachable; LogDamaged when the topic can't be read.
     """
+    raise_if_damaged(bootstrap, [POSITIONS.name])
     deadline, found = time.monotonic() + wait_s, dict[str, _Found]()
     with reader(bootstrap, "onewindow-books", POSITIONS.name) as source:
         for record in _until_end(source, deadline, bootstrap):
@@ -158,6 +176,7 @@ def _take(found: _Found, name: str, records: list[tuple[int, bytes, bytes | None
 
 def _in_time(deadline: float, bootstrap: str) -> None:
     if time.monotonic() > deadline:
+        raise_if_damaged(bootstrap, [POSITIONS.name])
         raise BrokerUnreachable(
             f"{POSITIONS.name} at {bootstrap} could not be read in time",
             fix="look at the broker's log; it is tried again",

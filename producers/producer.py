@@ -23,8 +23,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Connector, Page, Position
-from contracts.errors import ConfigError, OneWindowError, PublishFailed
+from connectors.base import Confirming, Connector, Page, Position
+from contracts.errors import ConfigError, OneWindowError, PositionLost, PublishFailed
 from contracts.identity import Hasher
 from contracts.sources import department_topic
 from producers.events import EventWriter
@@ -123,7 +123,10 @@ class DatasetProducer:
             if restart:
                 self._again.clear()
             partitions = publisher.partitions(department_topic(self.system, self.dataset))
-            writer = EventWriter(self.system, self.dataset, saved.epoch, self._hasher, partitions)
+            writer = EventWriter(
+                self.system, self.dataset, saved.epoch, self._hasher, partitions,
+                reading=saved.reading, numbers=saved.numbers,
+            )  # fmt: skip
             way = _Way(self._connector, publisher, writer, saved, self._board, self._now)
 
             def ended() -> bool:
@@ -136,7 +139,11 @@ class DatasetProducer:
                     way.settle()
                     failures += 1
                     self._report(failed.error)
-                    self._pause(stop, self._wait(failed.error, failures))
+                    if isinstance(failed.error, PositionLost):  # nothing to wait for: the next epoch reads it all again
+                        way.note(failed.error.finding)
+                        self._again.set()
+                    else:
+                        self._pause(stop, self._wait(failed.error, failures))
                 else:
                     failures = 0
                     self._pause(stop, self._pace.every_s)
@@ -195,7 +202,11 @@ class _Way:
         self._waiting: deque[tuple[int, Saved]] = deque()  # (ticket, what may be saved once it is acknowledged)
         self._saved_at = self._began = time.monotonic()
         self._loaded = 0
-        board.set(epoch=saved.epoch, notes=saved.notes, **_books(saved))
+        self._confirming = connector if isinstance(connector, Confirming) else None
+        self._unconfirmed: deque[tuple[int, Position]] = deque()  # (ticket of a save, the position in it)
+        if self._confirming is not None and saved.position is not None:
+            self._confirming.confirm(writer.dataset, saved.position)
+        board.set(epoch=saved.epoch, notes=saved.notes, asks=saved.asks, **_books(saved))
 
     def pull(self, ended: Callable[[], bool]) -> None:
         """Publish and save all pages that the source has for now, or until ``ended`` says so."""
@@ -217,22 +228,41 @@ class _Way:
         if page.changes:
             records = self._writer.records(page, sequence=before.sequence, now=iso(now))
             self._publisher.publish(self._topic, records)
+        marks = self._marks(page, before)
         notes = (*before.notes, *(f"{iso(now)} {note}" for note in page.notes))[-NOTES_KEPT:]
         self._after(
             before,
             sequence=before.sequence + 1,
+            numbers=self._writer.numbers,
             position=dict(page.position),
-            published=before.published + len(page.changes),
+            published=before.published + len(page.changes) + marks,
             duplicates=before.duplicates + page.duplicates,
             stale=before.stale + page.stale,
             notes=notes,
+            asks=tuple(page.asks),
         )
         self._loaded += len(page.changes) + page.duplicates + page.stale
         took = max(time.monotonic() - self._began, 1e-3)
         state = {} if self._latest.snapshot_done and self._board().state == "live" else {"state": "loading"}
-        self._board.set(rows=page.done, total=page.total, rate=self._loaded / took, notes=notes, **state)
+        self._board.set(rows=page.done, total=page.total, rate=self._loaded / took, notes=notes,
+                        asks=self._latest.asks, **state)  # fmt: skip
         self._publisher.poll()
         self._save(every_s=SAVE_EVERY_S)
+
+    def _marks(self, page: Page, before: Saved) -> int:
+        """Publish the mark of a page, if there is anything that it could be about; how many events it took."""
+        if page.mark is None or (page.mark == "complete" and before.reading <= 1):
+            return 0
+        now = iso(self._now())
+        marks = self._writer.marks(page.mark, sequence=before.sequence, index=len(page.changes), now=now)
+        self._publisher.publish(self._topic, marks)
+        return len(marks)
+
+    def note(self, text: str) -> None:
+        """Put down what a person should hear; ``settle`` saves it."""
+        notes = (*self._latest.notes, f"{iso(self._now())} {text}")[-NOTES_KEPT:]
+        self._after(self._latest, notes=notes)
+        self._board.set(notes=notes)
 
     def _after(self, before: Saved, **fields: Any) -> None:
         """What is to be saved once all that was published up to now is acknowledged."""
@@ -240,7 +270,8 @@ class _Way:
         self._waiting.append((self._publisher.tickets, self._latest))
 
     def _save(self, every_s: float) -> None:
-        """Save the newest position whose changes are all acknowledged."""
+        """Save the newest position whose changes are all acknowledged; of those saved, confirm the newest acknowledged."""
+        self._confirm()
         if time.monotonic() - self._saved_at < every_s:
             return
         durable = None
@@ -251,6 +282,8 @@ class _Way:
         durable = msgspec.structs.replace(durable, saved_at=iso(self._now()))
         self._publisher.publish(POSITIONS.name, [saved_record(self._writer.system, self._writer.dataset, durable)])
         self._saved, self._saved_at = durable, time.monotonic()
+        if durable.position is not None:
+            self._unconfirmed.append((self._publisher.tickets, durable.position))
         self._board.set(saved_at=self._now(), **_books(durable))
 
     def settle(self) -> None:
@@ -258,6 +291,14 @@ class _Way:
         self._publisher.flush()
         self._save(every_s=0.0)
         self._publisher.flush()
+        self._confirm()
+
+    def _confirm(self) -> None:
+        durable = None
+        while self._unconfirmed and self._unconfirmed[0][0] <= self._publisher.acked:
+            durable = self._unconfirmed.popleft()[1]
+        if durable is not None and self._confirming is not None:
+            self._confirming.confirm(self._writer.dataset, durable)
 
 
 class _SourceFailed(Exception):
@@ -288,7 +329,10 @@ def _pages(connector: Connector, dataset: str, after: Position | None) -> Genera
 
 def _books(saved: Saved) -> dict[str, Any]:
     return {
+        "reading": saved.reading,
+        "numbers": saved.numbers,
         "published": saved.published,
+        "again": saved.again,
         "duplicates": saved.duplicates,
         "stale": saved.stale,
         "snapshot_done": saved.snapshot_done,

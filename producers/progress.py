@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from connectors.base import Question
+
 State = Literal["starting", "loading", "live", "waiting", "stopped"]
 
 
@@ -15,7 +17,9 @@ class Progress:
 
     ``waiting`` comes with the code and text of the error that is waited out, and since when. ``rows`` and ``total``: of
     the piece of work at hand, where known. ``looked_at``: when the source was last read to its end without an error.
-    ``published``, ``duplicates``, ``stale``: as saved durably, over all epochs. ``rate``: records a second while loading.
+    ``reading`` and ``numbers``: of the events that are durable (``producers.positions.Saved``). ``published``, ``again``,
+    ``duplicates``, ``stale``: as saved durably, over all epochs. ``asks``: open questions. ``rate``: records a second
+    while loading.
     """
 
     system: str
@@ -26,6 +30,8 @@ class Progress:
     fix: str | None = None
     since: float | None = None
     epoch: int = 0
+    reading: int = 0
+    numbers: tuple[int, ...] = ()
     rows: int | None = None
     total: int | None = None
     rate: float = 0.0
@@ -33,10 +39,12 @@ class Progress:
     saved_at: float | None = None
     snapshot_done: bool = False
     published: int = 0
+    again: int = 0
     duplicates: int = 0
     stale: int = 0
     failures: int = 0
     notes: tuple[str, ...] = ()
+    asks: tuple[Question, ...] = ()
 
 
 class Board:

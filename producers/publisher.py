@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from contracts.errors import PublishFailed, TopicWrong
 from producers._kafka import CODECS, BatchBuilder, Connections, Headers, Outcome, partition_of
 
+_REQUEST_BYTES = 8 << 20  # of batches; our own broker takes twice that
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -214,6 +216,7 @@ class Publisher:
     def _dispatch(self) -> None:
         while self._dead is None:
             requests: dict[int, list[tuple[_Lane, Batch]]] = {}
+            sizes: dict[int, int] = {}
             for lane in self._lanes.values():
                 if lane.queue and time.monotonic() - lane.moved > self._deliver_s:
                     return self._fail(lane.queue[0], f"not acknowledged within {self._deliver_s:g} s")
@@ -222,8 +225,13 @@ class Publisher:
                 if lane.again or lane.sent >= len(lane.queue) or lane.awaited >= self._in_flight:
                     continue
                 node = self._line.leader(lane.topic, lane.partition)
-                if node is not None and self._per_node.get(node, 0) < self._in_flight:
-                    requests.setdefault(node, []).append((lane, lane.queue[lane.sent]))
+                if node is None or self._per_node.get(node, 0) >= self._in_flight:
+                    continue
+                batch = lane.queue[lane.sent]
+                size = sizes.get(node, 0) + len(batch.data)
+                if node not in requests or size <= _REQUEST_BYTES:  # the rest goes with the next one
+                    requests.setdefault(node, []).append((lane, batch))
+                    sizes[node] = size
             if not requests:
                 return None
             for node, items in requests.items():

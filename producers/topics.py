@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from contracts.errors import BrokerUnreachable, TopicWrong
+from contracts.errors import BrokerUnreachable, LogDamaged, TopicWrong
 from producers._kafka import admin
 
 
@@ -32,8 +32,8 @@ def ensure_topics(
 ) -> list[str]:
     """Make the topics that are missing and wait until every partition has a leader. Gives the names of those made.
 
-    Raises TopicWrong when one exists with another number of partitions, before anything is made; BrokerUnreachable
-    when it can't be done in ``wait_s``.
+    Raises TopicWrong when one exists with another number of partitions, before anything is made; LogDamaged when the
+    broker took a partition offline; BrokerUnreachable when it can't be done in ``wait_s``.
     """
     deadline = time.monotonic() + wait_s
     names = [spec.name for spec in wanted]
@@ -44,6 +44,7 @@ def ensure_topics(
         if missing:
             client.create([(spec.name, spec.partitions, spec.configs) for spec in missing], replication)
         while len(there := client.partitions(names)) < len(names) or not all(led for _, led in there.values()):
+            _raise_if_damaged(client.damaged(names), bootstrap)
             if time.monotonic() > deadline:
                 absent = [name for name in names if not there.get(name, (0, False))[1]]
                 raise BrokerUnreachable(
@@ -53,6 +54,20 @@ def ensure_topics(
             time.sleep(0.1)
         _compare(wanted, there)
     return [spec.name for spec in missing]
+
+
+def raise_if_damaged(bootstrap: str, topics: Sequence[str], *, wait_s: float = 10.0) -> None:
+    """Raise LogDamaged when the broker took a partition of these topics offline, BrokerUnreachable when it can't be asked."""
+    with admin(bootstrap, time.monotonic() + wait_s) as client:
+        _raise_if_damaged(client.damaged(topics), bootstrap)
+
+
+def _raise_if_damaged(damaged: Sequence[str], bootstrap: str) -> None:
+    if damaged:
+        raise LogDamaged(
+            f"partition {damaged[0]} is offline: the broker at {bootstrap} can't read its files; its log says which",
+            fix="restore its directory from a backup while the broker is stopped; nothing of it is skipped meanwhile",
+        )
 
 
 def _compare(wanted: Sequence[TopicSpec], there: dict[str, tuple[int, bool]]) -> None:

@@ -160,6 +160,30 @@ def delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Row], cond
         _send(connection, _delete(table, is_postgresql(connection), condition), _keys(table), keys)
 
 
+def replace(connection: sa.Connection, table: sa.Table, source: str) -> None:
+    """Make the table's rows those of its namesake in schema ``source``; rows that are the same are not touched."""
+    names = [column.name for column in table.columns]
+    text = {column.name for column in table.columns if isinstance(column.type, sa.JSON) and is_postgresql(connection)}
+    keys = [column.name for column in _keys(table)]
+    rest = [name for name in names if name not in keys]
+    same = " AND ".join(f't."{name}" = n."{name}"' for name in keys)
+    unlike = "IS DISTINCT FROM" if is_postgresql(connection) else "IS NOT"
+    differs = " OR ".join(
+        f't."{name}"::text {unlike} n."{name}"::text' if name in text else f't."{name}" {unlike} n."{name}"'
+        for name in names
+    )
+    cells = ", ".join(f'n."{name}"' for name in names)
+    sets = ", ".join(f'"{name}" = excluded."{name}"' for name in rest)
+    connection.exec_driver_sql(
+        f'DELETE FROM "{table.name}" AS t WHERE NOT EXISTS (SELECT 1 FROM "{source}"."{table.name}" AS n WHERE {same})'
+    )
+    connection.exec_driver_sql(
+        f'INSERT INTO "{table.name}" ({_names(list(table.columns))}) SELECT {cells} FROM "{source}"."{table.name}" AS n '
+        f'LEFT JOIN "{table.name}" AS t ON {same} WHERE {differs} '
+        f"ON CONFLICT ({_names(_keys(table))}) DO UPDATE SET {sets}"
+    )
+
+
 @cache
 def _find(
     table: sa.Table,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psycopg
 import sqlalchemy as sa
 
-from contracts.errors import DatabaseUnreachable
+from contracts.errors import DatabaseDamaged, DatabaseUnreachable
 from projections.bulk import Collision
 
 WRITES = "onewindow_writes"
@@ -33,16 +33,20 @@ _WAIT_FOR = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _READ_ONLY = "25006"  # a primary that was demoted: it answers, and refuses to write
 _COLLIDED = ("40001", "40P01")  # serialization failure, deadlock
 
 
-def open_view(url: str | sa.URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0) -> sa.Engine:
+def open_view(
+    url: str | sa.URL, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0, schema: str | None = None
+) -> sa.Engine:
     """An engine for the view at ``url``; opens no connection yet.
 
     ``synchronous`` is SQLite's: FULL keeps a committed batch through a power cut; NORMAL may lose the last ones, rows
     together with their offsets, so that they are read again; OFF is for a view that can be thrown away.
     ``busy_timeout_s``: how long a SQLite writer waits for another, and a connection to PostgreSQL for the server.
+    ``schema``: PostgreSQL's, where it is not the login's own.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -58,6 +62,7 @@ def open_view(url: str | sa.URL, *, synchronous: Synchronous = "FULL", busy_time
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
+                **({"options": f"-csearch_path={schema}"} if schema else {}),
             },
         )
     raise ValueError(f"a view lives in SQLite or PostgreSQL, not in {parsed.get_backend_name()}")
@@ -90,21 +95,21 @@ def _sqlite(url: sa.URL, synchronous: Synchronous, busy_timeout_s: float) -> sa.
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One transaction that writes.
+def writing(engine: sa.Engine, *, at_once: bool = True) -> Iterator[sa.Connection]:
+    """One transaction that writes. ``at_once``: SQLite locks its file, and those attached, from the beginning.
 
-    Raises DatabaseUnreachable, with nothing half done, when the database is busy, full, read-only or away; Collision
-    when it gave way to another transaction.
+    Raises DatabaseUnreachable, with nothing half done, when the database is busy, full, read-only or away; DatabaseDamaged
+    when a SQLite file is no database; Collision when it gave way to another transaction.
     """
     with _translated(engine), engine.connect() as connection:
-        connection.execution_options(**{WRITES: True})
+        connection.execution_options(**{WRITES: at_once})
         with connection.begin():
             yield connection
 
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One transaction that reads, and finds everything as of one moment. Raises DatabaseUnreachable as ``writing`` does."""
+    """One transaction that reads, and finds everything as of one moment. Raises as ``writing`` does."""
     with _translated(engine), engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -120,6 +125,12 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         if isinstance(cause, psycopg.Error) and cause.sqlstate in _COLLIDED:
             raise Collision(str(cause)) from error
+        if isinstance(cause, sqlite3.Error) and _primary_code(cause) in _DAMAGED:
+            raise DatabaseDamaged(
+                f"{engine.url.database} can't be used as a database: {cause}",
+                fix="end what runs, move the file away with those beside it (-wal, -shm), and start again: "
+                "it is made anew from the log",
+            ) from error
         if not _is_away(error, cause):
             raise
         if isinstance(cause, psycopg.Error) and cause.sqlstate == _READ_ONLY:
@@ -133,12 +144,16 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
         ) from error
 
 
+def _primary_code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _is_away(error: BaseException, cause: BaseException | None) -> bool:
     """Whether waiting may help. A missing table or a wrong statement is not mended by time."""
     if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(cause, sqlite3.Error):
-        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _WAIT_FOR
+        return _primary_code(cause) in _WAIT_FOR
     if isinstance(cause, psycopg.Error):
         return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or cause.sqlstate == _READ_ONLY
     return False

@@ -18,7 +18,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from contracts import events
-from contracts.errors import AnotherLog, DatabaseUnreachable, LogTooShort, LogTrimmed, OutOfStep, ViewOutdated
+from contracts.errors import (
+    AnotherLog,
+    DatabaseUnreachable,
+    EventUnreadable,
+    LogTooShort,
+    LogTrimmed,
+    OutOfStep,
+    ViewOutdated,
+)
 from projections.base import Projection
 from projections.bulk import Collision
 from projections.databases import reading, writing
@@ -27,6 +35,10 @@ from projections.tables import SCHEMA_VERSION, gap, log, meaning, meanings, meta
 from projections.winners import Authority
 
 _ATTEMPTS = 5
+_ANEW = (
+    "end what runs, move the view's database away (view.sqlite with the files beside it) and start again: the view is made "
+    "anew from the log"
+)
 _LOCK = 0x0E_1D_0001
 """Key of PostgreSQL's advisory lock under which tables are created: CREATE TABLE IF NOT EXISTS alone may collide."""
 
@@ -116,8 +128,7 @@ class ViewEngine:
                 raise AnotherLog(
                     f"the view at {self._where} follows topic {topic} with id {known[topic][1]} of cluster "
                     f"{known[topic][0]}, but is given id {given[1]} of cluster {given[0]}",
-                    fix="give it the broker that it was made from, or move the view away and let it be made anew "
-                    "from this log (onewindow rebuild)",
+                    fix=f"give it the broker that it was made from, or {_ANEW}",
                 )
 
     @property
@@ -140,13 +151,13 @@ class ViewEngine:
             raise LogTrimmed(
                 f"the view at {self._where} goes on from offset {stored} of {topic}/{partition}, but the log starts at "
                 f"{start}: {start - stored} offsets were dropped unread",
-                fix="lengthen the topic's retention, and rebuild the view from the archive",
+                fix="lengthen the topic's retention (retention.ms), so that it does not happen again; then move the "
+                "databases of view and streams away and start again: the sources are read again",
             )
         if stored > end:
             raise LogTooShort(
                 f"the view at {self._where} has read {topic}/{partition} up to offset {stored}, but the log ends at {end}",
-                fix="restore the log's missing tail, or rebuild the view from the log that there is "
-                "(onewindow rebuild); what only the tail held is read again from the sources",
+                fix=f"restore the log's missing tail, or {_ANEW}; what only the tail held is read again from the sources",
             )
         return stored
 
@@ -157,7 +168,7 @@ class ViewEngine:
         offset are dropped, so a batch may be given twice.
 
         Raises OutOfStep, with nothing changed, when the view has not come as far as ``first``; DatabaseUnreachable,
-        likewise, when its database is busy or away. EventUnreadable passes unchanged.
+        likewise, when its database is busy or away; EventUnreadable, likewise, with the place of the event.
         """
         for _ in range(_ATTEMPTS):
             try:
@@ -165,6 +176,8 @@ class ViewEngine:
                     return self._take(view, _Batch(topic, partition, first, to, arrivals))
             except Collision:  # another worker wrote the same record first; now it is there to be seen
                 continue
+            except EventUnreadable as error:
+                raise _placed(error, topic, partition, arrivals) from error
         raise DatabaseUnreachable(
             f"other workers write the same records of the view at {self._where} again and again",
             fix="it is tried again; if it goes on, see that no two groups of workers project into one view",
@@ -198,6 +211,16 @@ class ViewEngine:
             )
         )
         return Taken(moved, len(fresh), books.repeated, books.withheld, sorted(books.gaps.values()))
+
+
+def _placed(error: EventUnreadable, topic: str, partition: int, arrivals: Sequence[Arrival]) -> EventUnreadable:
+    """The error of the first event that can't be read."""
+    for arrival in arrivals:
+        try:
+            events.decode(_without_nul([arrival.value]))
+        except EventUnreadable as found:
+            return EventUnreadable(found.why, f"the event at {topic}/{partition}, offset {arrival.offset},")
+    return error
 
 
 class _Batch(NamedTuple):
@@ -302,11 +325,14 @@ def _without_nul(values: Sequence[bytes]) -> Sequence[bytes]:
 
 def _outdated(found: Mapping[str, str], wanted: Mapping[str, str]) -> ViewOutdated:
     names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    differences = "; ".join(f"{name}: {found.get(name, 'none')}, now {wanted.get(name, 'none')}" for name in names)
-    return ViewOutdated(
-        f"the view was made otherwise than this program would make it ({differences})",
-        fix="make it anew from the log (onewindow rebuild)",
-    )
+    changes = [
+        "authority in onewindow.yaml is not what it was"
+        if name == "authority"
+        else f"{name} is now version {wanted.get(name, 'none')}, was {found.get(name, 'none')}"
+        for name in names
+    ]
+    fix = _ANEW if names != ["authority"] else f"set authority back, or {_ANEW}"
+    return ViewOutdated(f"the view was made otherwise than it would be made now: {'; '.join(changes)}", fix=fix)
 
 
 def read_positions(view: sa.Connection) -> dict[tuple[str, int], int]:

@@ -72,14 +72,12 @@ def field_origins(provenance: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     }
 
 
-def resident_by_number(view: sa.Connection, id_number: str, hasher: Any) -> dict[str, Any]:
-    """The same, found by the citizen ID number (18 characters, canonical); ``hasher`` is the deployment's."""
-    return resident_of(view, hasher.resident(id_number))
-
-
-def community_of(view: sa.Connection, code: str) -> dict[str, Any]:
-    """The counts of a community. Raises CommunityUnknown when nobody in the view lives there."""
-    row = view.execute(sa.select(community).where(community.c.community_code == code)).mappings().one_or_none()
-    if row is None:
-        raise CommunityUnknown(f"nobody in the view lives in community {code}", fix="see that the code has 12 digits")
-    return dict(row)
+def communities(view: sa.Connection, code: str | None = None) -> list[dict[str, Any]]:
+    """The counts of all communities by code, or of one. Raises CommunityUnknown when nobody in the view lives there."""
+    query = sa.select(community).order_by(community.c.community_code)
+    if code is not None:
+        query = query.where(community.c.community_code == code)
+    found = [dict(row) for row in view.execute(query).mappings()]
+    if code is not None and not found:
+        raise CommunityUnknown(f"the view holds nobody in community {code}", fix="list all: onewindow community")
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,8 @@ from projections.tables import VIEW, declared
 from projections.winners import Authority
 
 Positions = Mapping[tuple[str, int], int]
+Progress = Callable[[int, int], None]
+"""Gets (events folded, events in all)."""
 
 
 class LogBatch(NamedTuple):
@@ -29,10 +31,14 @@ class LogBatch(NamedTuple):
 
 
 class LogReader(Protocol):
-    """Reads the log from its start."""
+    """Reads the log."""
 
-    def batches(self, until: Positions) -> Iterable[LogBatch]:
-        """Every partition from offset 0 to the offset given for it, each in order, in any interleaving."""
+    def ends(self) -> Positions:
+        """Where each partition ends now."""
+
+    def batches(self, until: Positions, since: Positions) -> Iterable[LogBatch]:
+        """Every partition from the offset in ``since``, 0 where it has none, to the one in ``until``, each in order, in
+        any interleaving."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,40 @@ class Snapshot:
 def snapshot(engine: sa.Engine, tables: Sequence[sa.Table] = VIEW) -> Snapshot:
     """Offsets and table digests of a live view, as of one moment: it may go on being written meanwhile."""
     with reading(engine) as view:
-        return Snapshot(read_positions(view), digest(view, tables))
+        return seen(view, tables)
 
 
-def fold(log: LogReader, positions: Positions, scratch_url: str | sa.URL, authority: Authority) -> sa.Engine:
+def seen(view: sa.Connection, tables: Sequence[sa.Table] = VIEW) -> Snapshot:
+    """The same, within a transaction of the caller's."""
+    return Snapshot(read_positions(view), digest(view, tables))
+
+
+def follow(view: ViewEngine, log: LogReader, until: Positions, progress: Progress = lambda *_: None) -> None:
+    """Fold the log into a view, from where it stands up to exactly ``until``."""
+    since = view.positions()
+    done, total = sum(since.values()), sum(until.values())
+    for batch in log.batches(until, since):
+        end = until.get((batch.topic, batch.partition), 0)
+        if batch.first >= end:
+            continue
+        view.take(
+            batch.topic,
+            batch.partition,
+            first=batch.first,
+            to=min(batch.to, end),
+            arrivals=[arrival for arrival in batch.arrivals if arrival.offset < end],
+        )
+        done += min(batch.to, end) - batch.first
+        progress(done, total)
+
+
+def fold(
+    log: LogReader,
+    positions: Positions,
+    scratch_url: str | sa.URL,
+    authority: Authority,
+    progress: Progress = lambda *_: None,
+) -> sa.Engine:
     """Fold the log up to exactly ``positions`` into an empty database at ``scratch_url``, and return its engine.
 
     It goes through the same engine as the live view. The caller disposes of the engine and of the database.
@@ -62,17 +98,7 @@ def fold(log: LogReader, positions: Positions, scratch_url: str | sa.URL, author
     engine = open_view(scratch_url, synchronous="OFF")
     beside = ViewEngine(engine, authority)
     beside.prepare(LogIdentity("verify", {}))
-    for batch in log.batches(positions):
-        end = positions.get((batch.topic, batch.partition), 0)
-        if batch.first >= end:
-            continue
-        beside.take(
-            batch.topic,
-            batch.partition,
-            first=batch.first,
-            to=min(batch.to, end),
-            arrivals=[arrival for arrival in batch.arrivals if arrival.offset < end],
-        )
+    follow(beside, log, positions, progress)
     return engine
 
 

@@ -35,6 +35,41 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         self._under_way: dict[TP, deque[Any]] = defaultdict(deque)
         self._finished: dict[TP, int] = {}
         self._next: dict[TP, int] = {}
+        self._held: set[str] = set()
+
+    # A topic that is held is not fetched, whatever Faust resumes after a rebalance: its queue would fill, and a full one
+    # holds up every other topic.
+
+    def hold(self, topic: str) -> None:
+        """Fetch nothing more of a topic, nor of partitions of it that are assigned later."""
+        if topic not in self._held:
+            self._held.add(topic)
+            self.pause_partitions({tp for tp in self.assignment() if tp.topic == topic})
+
+    async def release(self, topic: str) -> None:
+        """Go on with a topic after the last batch that was delivered: what was under way when it was held is gone."""
+        if topic not in self._held:
+            return
+        self._held.discard(topic)
+        tps = {tp for tp in self.assignment() if tp.topic == topic}
+        for tp in tps & self._next.keys():
+            await self.seek(tp, self._next[tp])
+        self.resume_partitions(tps)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The topics that are held."""
+        return frozenset(self._held)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Faust resumes all partitions after each rebalance."""
+        super().resume_partitions({tp for tp in tps if tp.topic not in self._held})
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """There is room again for a partition."""
+        super().on_buffer_drop(tp)
+        if tp.topic in self._held:
+            self._get_active_partitions().discard(tp)
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         # Faust sleeps a whole second when every partition is paused by a full buffer

@@ -11,14 +11,15 @@ else                                     accepted: RecordAsserted; under another
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
+import sqlalchemy as sa
 
-from contracts.changes import FastChange, decode
+from contracts.changes import MARKS, FastChange, FastSource, Unreadable, decode, version
 from contracts.errors import SourceSick
 from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
@@ -26,9 +27,11 @@ from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
 from projections.databases import writing
 from streams.mapping import Mapped, RecordMap, Refusal
+from streams.numbers import Numbers
 from streams.store import State, Store
 
-_JUDGED = 40  # records of a batch below which a share of refusals says nothing about the source
+_JUDGED = 40  # decisions below which a share of refusals says nothing about the source
+_WINDOW = 100  # decisions, the latest of a partition, that are judged: enough that a clump of refusals is no alarm
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -97,7 +100,7 @@ class Intake:
             to = records[-1].offset + 1 if records else first
             stood = self._store.advance(connection, self.topic, partition, first=first, to=to)
             fresh = [item for item in records if item.offset >= stood]
-            missing = self._number(connection, partition, fresh)
+            numbers = self._number(connection, partition, fresh)
             keys = list({item.key for item in fresh})
             batch = _Batch(
                 self,
@@ -107,40 +110,81 @@ class Intake:
                 moment.isoformat(timespec="milliseconds"),
             )
             for item, change in zip(fresh, decode([item.value for item in fresh]), strict=True):
-                batch.decide(item, change)
-            self._judge(batch.counts)
+                if isinstance(change, FastChange) and change.op in MARKS:
+                    self._reconcile(connection, partition, batch, item, change)
+                else:
+                    batch.decide(item, change)
+            self._judge(connection, partition, batch.judged)
             self._store.write(connection, self.name, batch.changed)
             self._store.count(connection, self.topic, partition, batch.counts)
             self._store.refuse(connection, batch.refusals.values())
             self._store.mend(connection, self.name, batch.mended)
             if batch.out:
                 self._store.post(connection, self.topic, partition, _pack(batch.out), batch.numbers)
-        return Outcome(batch.counts, missing)
+        return Outcome(batch.counts, numbers.missing)
 
-    def _judge(self, counts: Counter[str]) -> None:
-        judged = counts["accepted"] + counts["quarantined"]
-        if judged >= _JUDGED and counts["quarantined"] > self.declared.refuse_limit * judged:
+    def _reconcile(
+        self, connection: sa.Connection, partition: int, batch: _Batch, item: Incoming, change: FastChange
+    ) -> None:
+        """After a mark, retract what it says is gone. Raises SourceSick where that is more than may disappear unasked
+        (guarantee 10)."""
+        reading = item.sequence.partition(".")[0]
+        bound = change.source.version
+        if change.op == "complete":
+            bound = version(int(reading), 0, 0) if reading.isdecimal() else ""
+        mine = {
+            key: known
+            for key, known in self._store.present(connection, self.name)
+            if partition_of(key, self.partitions) == partition
+        }
+        mine |= {key: state.version for key, state in batch.changed.items() if state.state != "gone"}
+        for key, state in batch.changed.items():
+            if state.state == "gone":
+                mine.pop(key, None)
+        absent = [key for key, known in mine.items() if known < bound]
+        _, since = self._store.judgement(connection, self.topic, partition)
+        if change.op == "complete" and item.offset >= since and len(absent) > self.declared.disappear_limit * len(mine):
             raise SourceSick(
-                f"{counts['quarantined']} of {judged} records of {self.name} are refused: the source or its mapping is wrong",
-                fix=f"compare sources/{self.system}.yaml with the source; a changed mapping lets the dataset go on",
+                f"{len(absent)} of {len(mine)} records of {self.name}, partition {partition}, did not come when it was"
+                f" read anew, more than disappear_limit allows ({self.declared.disappear_limit:.0%})",
+                fix=way_on(self.system, self.dataset),
             )
+        batch.retract(item, change, absent, self._store.states(connection, self.name, absent))
 
-    def _number(self, connection: Any, partition: int, records: Sequence[Incoming]) -> int:
-        """Follow the numbers that the producer gave; how many of its current epoch never came. A later epoch reads what
-        was lost again, so a gap closes with it."""
-        epoch, next_number, missing = before = self._store.arrivals(connection, self.topic, partition)
-        for item in records:
-            given, _, number = item.sequence.partition(".")
-            if not number:
-                continue  # written by another tool, which numbers nothing
-            if int(given) > epoch:
-                epoch, next_number, missing = int(given), 0, 0
-            if int(given) == epoch and int(number) >= next_number:
-                missing += int(number) - next_number
-                next_number = int(number) + 1
-        if (epoch, next_number, missing) != before:
-            self._store.note_arrivals(connection, self.topic, partition, epoch, next_number, missing)
-        return missing
+    def _judge(self, connection: sa.Connection, partition: int, decided: Sequence[tuple[int, bool]]) -> None:
+        """Look at the latest decisions of the partition after each (offset, refused): where batches are cut decides
+        nothing. Raises SourceSick."""
+        recent, since = self._store.judgement(connection, self.topic, partition)
+        refused = [refused for offset, refused in decided if offset >= since]
+        if not refused:
+            return
+        window = deque((mark == "1" for mark in recent), maxlen=_WINDOW)
+        for each in refused:
+            window.append(each)
+            if each and len(window) >= _JUDGED and sum(window) > self.declared.refuse_limit * len(window):
+                raise SourceSick(
+                    f"{sum(window)} of the last {len(window)} records of {self.name}, partition {partition}, are refused:"
+                    " the source or its mapping is wrong",
+                    fix=way_on(self.system, self.dataset),
+                )
+        recent = "".join("1" if each else "0" for each in window)
+        self._store.note_judgement(connection, self.topic, partition, recent, since)
+
+    def _number(self, connection: sa.Connection, partition: int, records: Sequence[Incoming]) -> Numbers:
+        """Follow the numbers that the producer gave."""
+        before = self._store.arrivals(connection, self.topic, partition)
+        after = before.after(item.sequence for item in records)
+        if after != before:
+            self._store.note_arrivals(connection, self.topic, partition, after)
+        return after
+
+
+def way_on(system: str, dataset: str) -> str:
+    """How a paused dataset goes on."""
+    return (
+        f"compare sources/{system}.yaml with the source; after a change of the file start streams again, after one of the"
+        f" source run: onewindow source resume {system}.{dataset}"
+    )
 
 
 class _Batch:
@@ -154,17 +198,24 @@ class _Batch:
         self.numbers, self.changed, self.counts = numbers, dict[str, State](), Counter[str]()
         self.refusals: dict[str, tuple[Any, ...]] = {}
         self.mended: list[str] = []
+        self.judged: list[tuple[int, bool]] = []  # (offset, refused) of each record that was mapped or refused
         self.out: list[Outgoing] = []
 
-    def decide(self, item: Incoming, change: FastChange | None) -> None:
+    def decide(self, item: Incoming, change: FastChange | Unreadable | None) -> None:
         """Decide one change."""
         known = self._states.get(item.key)
         if change is None:
-            self._quarantine(item, None, known, Refusal(Reason.RECORD_UNREADABLE, "", "", "not a change event"))
+            # Of no known version: any readable one that comes after it is newer.
+            refusal = Refusal(Reason.RECORD_UNREADABLE, "", "", "not a change event")
+            self._quarantine(item, None, known, refusal, known.version if known else "")
             return
         version = change.source.version
         if known is not None and version <= known.version:
             self.counts["duplicate" if version == known.version else "stale"] += 1
+            return
+        if isinstance(change, Unreadable):
+            refusal = Refusal(Reason.RECORD_UNREADABLE, "", "", change.unreadable)
+            self._quarantine(item, change.source, known, refusal, version)
             return
         if change.op == "delete":
             self._gone(item, change, known, version, "gone")
@@ -184,7 +235,7 @@ class _Batch:
             else self._intake.map.map(change.record)
         )
         if isinstance(found, Refusal):
-            self._quarantine(item, change, known, found, version, print_)
+            self._quarantine(item, change.source, known, found, version, print_)
         else:
             self._accept(item, change, known, found, version, print_)
 
@@ -196,14 +247,15 @@ class _Batch:
         owner = hasher.resident(number) if number else hasher.provisional(item.key)
         revision = known.revision + 1 if known else 1
         self._emit(
-            "RecordAsserted", owner, item, change, revision,
+            "RecordAsserted", owner, item, change.source, revision,
             fields=found.fields, originals=found.originals, mends=found.mends, provisional=not number, as_of=found.as_of,
         )  # fmt: skip
         if known is not None and known.owner is not None and known.owner != owner:
-            self._emit("RecordRetracted", known.owner, item, change, revision, moved_to=owner)
+            self._emit("RecordRetracted", known.owner, item, change.source, revision, moved_to=owner)
         self._settle(item.key, known)
         self._remember(item.key, State(version, print_, "accepted", owner, revision))
         self.counts["accepted"] += 1
+        self.judged.append((item.offset, False))
 
     def _gone(
         self, item: Incoming, change: FastChange, known: State | None, version: str, state: str, print_: str = ""
@@ -212,30 +264,42 @@ class _Batch:
         revision = known.revision if known else 0
         if known is not None and known.owner is not None:
             revision += 1
-            self._emit("RecordRetracted", known.owner, item, change, revision, moved_to=None)
+            self._emit("RecordRetracted", known.owner, item, change.source, revision, moved_to=None)
         repeated = state == "gone" and (known is None or known.state == "gone")
         self._settle(item.key, known)
         self._remember(item.key, State(version, print_, state, None, revision))
         self.counts["filtered" if state == "filtered" else "duplicate" if repeated else "accepted"] += 1
 
+    def retract(self, item: Incoming, change: FastChange, keys: Sequence[str], states: Mapping[str, State]) -> None:
+        """These records are gone, by a mark."""
+        for key in keys:
+            known = self._states.get(key) or states[key]
+            revision = known.revision
+            if known.owner is not None:
+                revision += 1
+                gone = item._replace(key=key)
+                self._emit("RecordRetracted", known.owner, gone, change.source, revision, moved_to=None)
+            self._settle(key, known)
+            self._remember(key, State(change.source.version, "", "gone", None, revision))
+        self.counts["filtered"] += 1  # a mark is no record, but it was read
+
     def _quarantine(
         self,
         item: Incoming,
-        change: FastChange | None,
+        source: FastSource | None,
         known: State | None,
         why: Refusal,
-        version: str = "",
+        version: str,
         print_: str = "",
     ) -> None:
+        """Refuse a record. ``source`` is None where the event says nothing at all about it."""
         intake = self._intake
-        revision = known.revision if known else 0
-        if change is not None:
-            if known is not None and known.owner is not None:
-                revision += 1
-                self._emit("RecordHeld", known.owner, item, change, revision, reason=why.reason.value)
-            owner = known.owner if known else None
-            self._remember(item.key, State(version, print_, "quarantined", owner, revision))
-        place = change.source.place if change else None
+        revision, owner = (known.revision, known.owner) if known else (0, None)
+        if owner is not None:
+            revision += 1
+            self._emit("RecordHeld", owner, item, source, revision, reason=why.reason.value)
+        self._remember(item.key, State(version, print_, "quarantined", owner, revision))
+        place = source.place if source else None
         self.refusals[item.key] = (
             intake.name, item.key, why.reason.value, why.field, why.column, why.detail, place, intake.topic,
             self._partition, item.offset, item.event_id, self._moment, False,
@@ -248,6 +312,7 @@ class _Batch:
         }  # fmt: skip
         self._send(intake.quarantine, item.key, "RecordQuarantined", _encode(body))
         self.counts["quarantined"] += 1
+        self.judged.append((item.offset, True))
 
     def _settle(self, key: str, known: State | None) -> None:
         """A refusal of this record, in this batch or before, is mended."""
@@ -258,11 +323,13 @@ class _Batch:
     def _remember(self, key: str, state: State) -> None:
         self._states[key] = self.changed[key] = state
 
-    def _emit(self, kind: str, resident: str, item: Incoming, change: FastChange, revision: int, **more: Any) -> None:
+    def _emit(
+        self, kind: str, resident: str, item: Incoming, source: FastSource | None, revision: int, **more: Any
+    ) -> None:
         body = {
             "type": kind, "version": 1, "resident_id": resident, "system": self._intake.system,
             "dataset": self._intake.dataset, "record_key": item.key, "revision": revision,
-            "event_id": item.event_id, "committed_at": change.source.committed_at, **more,
+            "event_id": item.event_id, "committed_at": source.committed_at if source else None, **more,
         }  # fmt: skip
         self._send(RESIDENT_TOPIC, resident, kind, _encode(body))
 

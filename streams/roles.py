@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from contracts.errors import DatasetPaused, SourceSick
+from contracts.errors import DatasetPaused, EventUnreadable, SourceSick
 from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, RESIDENT_TOPIC
 from projections.engine import Arrival, ViewEngine
-from streams.intake import Incoming, Intake
+from streams.intake import Incoming, Intake, way_on
 from streams.relay import Publish, Relay
 from streams.runner import Runner
 from streams.store import Store
@@ -76,9 +76,7 @@ class StreamsRole:
         """Decide a batch. A dataset that turns out sick is paused: its batches wait, all others go on."""
         intake = self._intakes[topic]
         if (paused := self._store.pauses().get(topic)) is not None:
-            raise DatasetPaused(
-                paused[1], fix=f"mend sources/{intake.system}.yaml or the source, then start streams again"
-            )
+            raise DatasetPaused(paused[1], fix=way_on(intake.system, intake.dataset))
         try:
             return intake.take(partition, first, [_incoming(record) for record in records])
         except SourceSick as sick:
@@ -93,13 +91,13 @@ class StreamsRole:
 
 def _incoming(record: Any) -> Incoming:
     headers = dict(record.headers)
-    return Incoming(
-        record.offset,
-        (record.key or b"").decode(),
-        headers.get("ce_id", b"").decode(),
-        headers.get("ce_sequence", b"").decode(),
-        record.value or b"",
-    )
+    key, event_id, sequence = map(_text, (record.key, headers.get("ce_id"), headers.get("ce_sequence")))
+    return Incoming(record.offset, key, event_id, sequence, record.value or b"")
+
+
+def _text(raw: bytes | None) -> str:
+    """What a producer wrote, whichever it was; no database takes a NUL."""
+    return (raw or b"").decode(errors="replace").replace("\0", "\ufffd")
 
 
 class Freshness:
@@ -163,9 +161,15 @@ class ProjectionsRole:
 
 
 def arrival(record: Any) -> Arrival:
-    """A record of a community topic as the engine takes it."""
+    """A record of a community topic as the engine takes it. Raises EventUnreadable when it is not numbered."""
     headers = dict(record.headers)
-    return Arrival(record.offset, headers[ORIGIN_HEADER].decode(), int(headers[NUMBER_HEADER]), record.value)
+    try:
+        return Arrival(record.offset, headers[ORIGIN_HEADER].decode(), int(headers[NUMBER_HEADER]), record.value or b"")
+    except (KeyError, ValueError) as error:
+        place = f"the event at {record.topic}/{record.partition}, offset {record.offset},"
+        raise EventUnreadable(
+            f"no origin and number in its headers {ORIGIN_HEADER} and {NUMBER_HEADER}", place
+        ) from error
 
 
 _MARK = b'"committed_at":"'

@@ -22,6 +22,7 @@ from streams.batches import BatchApp
 log = structlog.get_logger()
 
 _LONGEST_PAUSE_S = 2.0
+_LOOK_AGAIN_S = 0.5  # at a paused dataset: whoever lets it go on need not wait
 _STALLED_S = 15.0
 _LOOK_S = 5.0
 _STOP_S = 5.0
@@ -47,7 +48,6 @@ class Runner:
         self._topics: list[str] = []
         self.app = BatchApp(name, bootstrap=bootstrap, instance=instance, locate=self._locate, datadir=datadir)
         self.moved_at = time.monotonic()
-        self._held: set[str] = set()
         self.stopped = True
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -87,27 +87,18 @@ class Runner:
             except OutOfStep as error:  # the offset moved elsewhere: start again from what is stored
                 await self._end(error)
             except RetryLater as error:
-                log.warning("a batch waits", topic=topic, code=error.code)
-                self._hold(topic, isinstance(error, DatasetPaused))
+                if topic not in self.app.consumer.held:
+                    log.warning("a batch waits", topic=topic, code=error.code)
+                if isinstance(error, DatasetPaused):
+                    self.app.consumer.hold(topic)
+                    pause = min(pause, _LOOK_AGAIN_S)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
             except Exception as error:  # noqa: BLE001 - the edge of the role: it ends with what it was
                 await self._end(error)
             else:
-                self._hold(topic, False)
+                await self.app.consumer.release(topic)
                 return outcome
-
-    def _hold(self, topic: str, held: bool) -> None:
-        """Fetch nothing more of a topic that is paused, or go on: a full queue would hold up every other one."""
-        if held == (topic in self._held):
-            return
-        tps = {tp for tp in self.app.consumer.assignment() if tp.topic == topic}
-        if held:
-            self._held.add(topic)
-            self.app.consumer.pause_partitions(tps)
-        else:
-            self._held.discard(topic)
-            self.app.consumer.resume_partitions(tps)
 
     async def _end(self, error: BaseException) -> None:
         self.app.fail(error)
@@ -161,7 +152,7 @@ class Runner:
             except (RetryLater, KafkaError, TimeoutError):
                 self.moved_at = time.monotonic()  # database or broker are away: that is waited for
                 continue
-            if any(end > stored.get(place, 0) for place, end in ends.items() if place[0] not in self._held):
+            if any(end > stored.get(place, 0) for place, end in ends.items() if place[0] not in self.app.consumer.held):
                 raise RoleStalled(
                     f"{self.app.conf.id} stood still for {_STALLED_S:.0f} s although events were waiting",
                     fix="it is started again; if it comes back, look at its log",

@@ -6,7 +6,7 @@ outgoing events as one outbox row. Whatever stands here was decided once and is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep
 from projections import bulk
 from projections.databases import reading, writing
+from streams.numbers import Numbers
 
 metadata = sa.MetaData()
 _text, _big = sa.Text, sa.BigInteger
@@ -76,9 +77,7 @@ arrival = sa.Table(
     metadata,
     sa.Column("topic", _text, primary_key=True),
     sa.Column("partition", sa.Integer, primary_key=True),
-    sa.Column("epoch", _big, nullable=False),
-    sa.Column("next_number", _big, nullable=False),
-    sa.Column("missing", _big, nullable=False, comment="events of this epoch that were numbered and never came"),
+    *(sa.Column(name, _big, nullable=False) for name in Numbers._fields),
 )
 outbox = sa.Table(
     "outbox",
@@ -88,12 +87,29 @@ outbox = sa.Table(
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("events", sa.LargeBinary, nullable=False),
 )
+judgement = sa.Table(
+    "judgement",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("recent", _text, nullable=False, comment="the latest decisions, oldest first: 1 refused, 0 not"),
+    sa.Column(
+        "since", _big, nullable=False, comment="the offset from which on refusals say something about the source"
+    ),
+)
 pause = sa.Table(
     "pause",
     metadata,
     sa.Column("topic", _text, primary_key=True),
     sa.Column("mapping", _text, nullable=False, comment="fingerprint of the mapping that it was paused under"),
     sa.Column("finding", _text, nullable=False),
+)
+
+reread = sa.Table(
+    "reread",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("reading", _big, nullable=False, comment="the reading at the time of the wish; a newer one fulfils it"),
 )
 
 BOOKS = ("accepted", "quarantined", "duplicate", "stale", "filtered")
@@ -141,7 +157,8 @@ class Store:
         if stored < start:
             raise LogTrimmed(
                 f"streams goes on from offset {stored} of {topic}/{partition}, but the log starts at {start}",
-                fix=f"read the dataset again: onewindow source reread; lengthen the retention of {topic}",
+                fix=f"lengthen the retention of {topic} (retention.ms); then move the databases of streams and view away "
+                "and start again: the sources are read again",
             )
         if stored > end:
             raise LogTooShort(
@@ -174,6 +191,14 @@ class Store:
         names = ("record_key", *State._fields)
         rows = bulk.find(connection, record, names, "record_key", keys, dataset=dataset)
         return {row[0]: State(*row[1:]) for row in rows}
+
+    def present(self, connection: sa.Connection, dataset: str) -> Iterator[tuple[str, str]]:
+        """(record key, version) of each record of a dataset that is not gone."""
+        here = (record.c.dataset == dataset, record.c.state != "gone")
+        rows = connection.execution_options(yield_per=5_000).execute(
+            sa.select(record.c.record_key, record.c.version).where(*here)
+        )
+        yield from (tuple(row) for row in rows)
 
     def write(self, connection: sa.Connection, dataset: str, states: Mapping[str, State]) -> None:
         """What is known of these records now."""
@@ -208,17 +233,26 @@ class Store:
         connection.execute(sa.insert(outbox).values(topic=topic, partition=partition, events=events))
         bulk.upsert(connection, number, [(f"{topic}/{partition}", target, at) for target, at in numbers.items()])
 
-    def arrivals(self, connection: sa.Connection, topic: str, partition: int) -> tuple[int, int, int]:
-        """(epoch, next number, missing) of what a producer numbered."""
+    def arrivals(self, connection: sa.Connection, topic: str, partition: int) -> Numbers:
+        """What is known of the numbers that a producer gave."""
         here = (arrival.c.topic == topic, arrival.c.partition == partition)
-        row = connection.execute(sa.select(arrival).where(*here)).one_or_none()
-        return (row.epoch, row.next_number, row.missing) if row else (0, 0, 0)
+        columns = [arrival.c[name] for name in Numbers._fields]
+        row = connection.execute(sa.select(*columns).where(*here)).one_or_none()
+        return Numbers(*row) if row else Numbers()
 
-    def note_arrivals(
-        self, connection: sa.Connection, topic: str, partition: int, epoch: int, next_number: int, missing: int
-    ) -> None:
-        """Remember them."""
-        bulk.upsert(connection, arrival, [(topic, partition, epoch, next_number, missing)])
+    def note_arrivals(self, connection: sa.Connection, topic: str, partition: int, numbers: Numbers) -> None:
+        """Remember it."""
+        bulk.upsert(connection, arrival, [(topic, partition, *numbers)])
+
+    def judgement(self, connection: sa.Connection, topic: str, partition: int) -> tuple[str, int]:
+        """(recent, since): see the table."""
+        here = (judgement.c.topic == topic, judgement.c.partition == partition)
+        row = connection.execute(sa.select(judgement.c.recent, judgement.c.since).where(*here)).one_or_none()
+        return (row.recent, row.since) if row else ("", 0)
+
+    def note_judgement(self, connection: sa.Connection, topic: str, partition: int, recent: str, since: int) -> None:
+        """Remember it."""
+        bulk.upsert(connection, judgement, [(topic, partition, recent, since)])
 
     # -- the outbox ---------------------------------------------------------------------------------------------------
 
@@ -247,7 +281,26 @@ class Store:
         with writing(self.engine) as connection:
             bulk.upsert(connection, pause, [(topic, mapping, finding)])
 
+    def wish(self, topic: str, reading: int) -> None:
+        """Wish that a dataset be read from its beginning, later than this reading."""
+        with writing(self.engine) as connection:
+            bulk.upsert(connection, reread, [(topic, reading)])
+
     def end_pause(self, topic: str) -> None:
-        """Let a dataset go on."""
+        """Let a dataset go on. What was decided up to now counts no more against its source."""
         with writing(self.engine) as connection:
             connection.execute(sa.delete(pause).where(pause.c.topic == topic))
+            connection.execute(sa.update(judgement).where(judgement.c.topic == topic).values(recent=""))
+
+    def resume(self, topic: str, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Let a paused dataset go on because a person says so; False, with nothing changed, when it is not paused.
+
+        ``ends``: (topic, partition) -> where the log ends now. What lies before is decided record by record: refused ones
+        go to quarantine and count no more against the source. What comes after is judged afresh.
+        """
+        with writing(self.engine) as connection:
+            if not connection.execute(sa.delete(pause).where(pause.c.topic == topic)).rowcount:
+                return False
+            rows = [(*place, "", end) for place, end in ends.items() if place[0] == topic]
+            bulk.upsert(connection, judgement, rows)
+            return True

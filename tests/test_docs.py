@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from contracts.sources import ConnectorSource, DatasetSource
+from onewindow.cli import app
 from onewindow.errors_page import page
 from onewindow.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+NAMED = r"\bonewindow (?:-C \S+ )?([a-z]+)(?: ([a-z]+))?"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -51,13 +55,35 @@ def test_each_command_of_the_docs_exists(command):
     words = command.split()[1:]
     if words[0] == "-C":
         words = words[2:]
-    nested = 2 if words[0] in ("quarantine", "source") else 1
+    nested = 2 if words[0] in ("quarantine", "source", "topics") else 1
     done = subprocess.run(
         [sys.executable, "-m", "onewindow", *words[:nested], "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert option in done.stdout
+
+
+def texts(path):
+    """Every text in a module, with what is filled in as X."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_each_command_that_a_message_names_exists():
+    known, named = get_command(app), set()
+    for room in ("broker", "connectors", "contracts", "examples", "onewindow", "producers", "projections", "streams"):
+        for path in (ROOT / room).rglob("*.py"):
+            for text in texts(path):
+                named |= {(path.name, *found) for found in re.findall(NAMED, " ".join(text.split()))}
+    assert len(named) > 10
+    for name, first, second in sorted(named):
+        assert first in known.commands, (name, first)
+        inner = getattr(known.commands[first], "commands", {})
+        assert not inner or not second or second in inner, (name, first, second)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])

@@ -1,7 +1,8 @@
 """``python -m examples.city``: build a sample city, keep its departments up, make changes in them, tell the truth.
 
 ``run`` prints one line of JSON on standard output when the departments are up, ``{"hrss_url": …, "hrss_password_file": …,
-"drop": …, "directory": …}``, and progress as lines of JSON on standard error. The other commands print one line of JSON.
+"drop": …, "directory": …}``, and progress as lines of JSON on standard error. SIGUSR1 ends its changes and leaves the
+departments up: ``{"made": …, "quiet": true}`` once the last one has committed. The other commands print one line of JSON.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, help=f"{_SEED} unless the city is built")
     run.add_argument("--rate", type=float, default=0.0, help="changes a second; 0: none")
     run.add_argument("--dump-each", type=int, default=0, help="deliver the next dump after so many changes; 0: never")
+    run.add_argument("--wait", action="store_true", help="begin the changes at SIGUSR2")
     run.add_argument("--with-parent", action="store_true", help="end when the process that started this one has ended")
     change.add_argument("kind", choices=[*KINDS, "dump", "stream"])
     change.add_argument("--resident", type=int, help="whom it is done to; any one otherwise")
@@ -88,11 +90,15 @@ def _build(given: argparse.Namespace) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
-    stop = threading.Event()
+    stop, quiet, begin = threading.Event(), threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: _set(stop, quiet, begin))
+    signal.signal(signal.SIGUSR1, lambda *_: _set(quiet, begin))
+    signal.signal(signal.SIGUSR2, lambda *_: begin.set())
+    if not given.wait:
+        begin.set()
     if given.with_parent:
-        threading.Thread(target=_end_with_parent, args=(os.getppid(), stop), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(os.getppid(), stop, quiet, begin), daemon=True).start()
     city = _city(given)
     with _up(city, stop):
         _say(
@@ -104,15 +110,22 @@ def _run(given: argparse.Namespace) -> None:
         )
         if given.rate:
             changes = Changes(city, dump_each=given.dump_each)
-            changes.run(given.rate, stop=stop, each=_each_second(changes))
-        else:
-            stop.wait()
+            _say(sys.stderr, made=changes.made)
+            begin.wait()
+            changes.run(given.rate, stop=quiet, each=_each_second(changes))
+            _say(sys.stderr, made=changes.made, quiet=True)
+        stop.wait()
 
 
-def _end_with_parent(parent: int, stop: threading.Event) -> None:
+def _set(*events: threading.Event) -> None:
+    for event in events:
+        event.set()
+
+
+def _end_with_parent(parent: int, stop: threading.Event, *others: threading.Event) -> None:
     while os.getppid() == parent and not stop.wait(0.2):
         pass
-    stop.set()
+    _set(stop, *others)
 
 
 def _change(given: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import psycopg
 from examples.city.records import INSURED, PENSION, Record
 from examples.postgres import Postgres, write_secret
 
-READER = "onewindow_reader"
+READER, PUBLICATION = "onewindow_reader", "onewindow_hrss"
 TABLES = {INSURED: "ac01", PENSION: "ac60"}
 COLUMNS = {
     INSURED: ("aac001", "aac002", "aac003", "aac004", "aac005", "aac006", "aae005", "aab301", "aac060", "aae036"),
@@ -49,6 +49,8 @@ alter table ac60 add primary key (aaz257);
 create index ac01_cursor on ac01(updated_at, aac001);
 create index ac60_cursor on ac60(updated_at, aaz257);
 grant select on ac01, ac60 to {READER};
+drop publication if exists {PUBLICATION};
+create publication {PUBLICATION} for table ac01, ac60;
 analyze ac01, ac60;
 """
 
@@ -78,7 +80,7 @@ class Hrss:
             if known and self.password_file.exists():
                 return
             if not known:
-                connection.execute(f"create role {READER} login")
+                connection.execute(f"create role {READER} login replication")
             connection.execute(f"alter role {READER} password '{password}'")
             connection.execute(f"alter role {READER} set default_transaction_read_only = on")
             connection.execute("revoke temporary on database hrss from public")

@@ -1,13 +1,15 @@
-"""Runs a role that kills itself with SIGKILL at a named boundary, a given number of times over all its lives.
+"""Runs a role that kills itself with SIGKILL at a named boundary, as often over all its lives as it may.
 
-    python killed_role.py DIRECTORY ROLE LEDGER KILLS
+    python killed_role.py DIRECTORY ROLE LEDGER [BOUNDARY]
 
-The product is not changed: its seams (a publisher's flush, a database's commit, a log's append) are wrapped here. Each
-kill is written down first, with the boundary and how many records were under way; one that would hit no work is left out.
+``LEDGER.allowed`` holds how many kills there may be up to now. The product is not changed: its seams (a publisher's flush, a
+database's commit, a log's append, a rebalance) are wrapped here. Each kill is written down first, with the boundary and how
+many records were under way; one that would hit no work is left out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,25 +18,44 @@ import threading
 from pathlib import Path
 
 import sqlalchemy as sa
+from kafka.admin import KafkaAdminClient
 
 from onewindow import logs, roles
 from onewindow.settings import Deployment
 
-DIRECTORY, ROLE, LEDGER, KILLS = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-BOUNDARIES = {
-    "broker": ["written, not acknowledged"],
-    "connectors": ["sent, not saved", "saved, not gone on"],
-    "streams": ["decided, not committed", "committed, not published", "published, not deleted"],
-    "projections": ["applied, not committed", "committed, not acknowledged"],
-}[ROLE]
-SMALL = 1_500  # bytes: a batch of events, not the one record of a claimed position
+DIRECTORY, ROLE, LEDGER = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+REBALANCE = "in a rebalance"
+BOUNDARIES = (
+    sys.argv[4:]
+    or {
+        "broker": ["written, not acknowledged"],
+        "connectors": ["sent, not saved", "saved, not gone on"],
+        "streams": ["decided, not committed", "committed, not published", "published, not deleted"],
+        "projections": ["applied, not committed", "committed, not acknowledged"],
+    }[ROLE]
+)
 EACH = 2  # passes of the boundary in one life before the kill: so that each life also gets something done
+LONGEST_S = 30.0  # how long a batch is kept waiting for a rebalance, and that for the batch's commit
 
 
 def done() -> list[dict[str, object]]:
     if not LEDGER.exists():
         return []
     return [item for item in map(json.loads, LEDGER.read_text().splitlines()) if item["role"] == ROLE]
+
+
+def allowed() -> int:
+    return int(LEDGER.with_suffix(".allowed").read_text())
+
+
+def group_state() -> str | None:
+    """What the broker says of the group of streams; None where that is not asked for."""
+    if boundary != REBALANCE:
+        return None
+    admin = KafkaAdminClient(bootstrap_servers=Deployment(DIRECTORY).bootstrap)
+    (about,) = admin.describe_groups(["onewindow-streams"]).values()
+    admin.close()
+    return about["group_state"]
 
 
 killed = len(done())
@@ -45,14 +66,14 @@ dying = threading.Lock()
 
 def at(place: str, records: int) -> None:
     """The boundary is here, with so many records under way."""
-    if place != boundary or records == 0 or killed >= KILLS:
+    if place != boundary or records == 0 or killed >= allowed():
         return
     passes[0] += 1
-    if passes[0] < EACH:
+    if passes[0] < EACH and place != REBALANCE:
         return
     dying.acquire()  # for good: of several threads, one writes down the kill
     with LEDGER.open("a") as file:
-        file.write(json.dumps({"role": ROLE, "boundary": place, "records": records}) + "\n")
+        file.write(json.dumps({"role": ROLE, "boundary": place, "records": records, "group": group_state()}) + "\n")
         file.flush()
         os.fsync(file.fileno())
     os.kill(os.getpid(), signal.SIGKILL)
@@ -75,8 +96,9 @@ def wrap(owner: object, name: str, before=None, after=None) -> None:
 def arm_broker() -> None:
     from broker.log import Partition
 
-    def appended(_outcome, _self, records):
-        at("written, not acknowledged", len(records) if len(records) > SMALL else 0)
+    def appended(_outcome, partition, records):
+        events = partition.directory.name.startswith(("department.", "community."))
+        at("written, not acknowledged", len(records) if events else 0)
 
     wrap(Partition, "append", after=appended)
 
@@ -103,16 +125,31 @@ def arm_connectors() -> None:
 
 
 def arm_streams() -> None:
+    from streams.batches import BatchConsumer
     from streams.intake import Intake
     from streams.store import Store
 
     under_way = [0]
 
+    rebalancing = threading.Event()
+
     def taking(_self, _partition, _first, records):
         under_way[0] = len(records)
+        if boundary == REBALANCE and killed < allowed():
+            LEDGER.with_suffix(".working").touch()
+            rebalancing.wait(LONGEST_S)
 
     def committing(_connection):
-        at("decided, not committed", under_way[0])
+        at(REBALANCE if rebalancing.is_set() else "decided, not committed", under_way[0])
+
+    async def revoked(consumer, partitions):
+        if boundary == REBALANCE and under_way[0]:
+            rebalancing.set()
+            await asyncio.sleep(LONGEST_S)  # the broker waits for this member to join again; it never will
+        await really_revoked(consumer, partitions)
+
+    really_revoked = BatchConsumer.on_partitions_revoked
+    BatchConsumer.on_partitions_revoked = revoked
 
     def taken(outcome, *_arguments):
         under_way[0] = 0

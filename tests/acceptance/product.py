@@ -16,7 +16,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-def onewindow(*arguments: object, given: str = "", environment: dict[str, str] | None = None) -> Any:
+def onewindow(
+    *arguments: object, given: str = "", environment: dict[str, str] | None = None, seconds: float = 110
+) -> Any:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "onewindow", *map(str, arguments)],
@@ -25,7 +27,7 @@ def onewindow(*arguments: object, given: str = "", environment: dict[str, str] |
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=seconds,
         env={**os.environ, **(environment or {})},
     )
 

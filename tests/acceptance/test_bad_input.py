@@ -193,3 +193,60 @@ def test_init_leaves_a_deployment_alone(deployment):
     before = (deployment / "secret.key").read_text()
     refused(onewindow("init", deployment), "OW-1109", 78)
     assert (deployment / "secret.key").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [("view.sqlite", ["up", "verify", "resident " + "0" * 32]), ("streams.sqlite", ["up", "quarantine list"])],
+)
+def test_what_is_no_database(deployment, name, commands):
+    with up(deployment):
+        pass
+    before = b"no database at all, " * 1_000
+    for beside in deployment.glob(f"{name}*"):
+        beside.unlink()
+    (deployment / name).write_bytes(before)
+    for command in commands:
+        assert name in refused(onewindow("-C", deployment, *command.split()), "OW-1409", 78)
+    assert (deployment / name).read_bytes() == before
+
+
+def test_a_damaged_database_is_made_anew_as_the_fix_says(deployment):
+    with up(deployment):
+        pass
+    for path in deployment.glob("*.sqlite*"):
+        path.unlink()
+    with up(deployment):
+        assert onewindow("-C", deployment, "verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "view: {url: 'mysql://u@h/d'}",
+        "view: {url: 'nonsense'}",
+        "streams: {url: 'postgresql://u@h:port/d'}",
+        "kafka: {bootstrap_servers: localhost}",
+        "kafka: {bootstrap_servers: 'localhost:kafka'}",
+        "kafka: {bootstrap_servers: 'localhost:99999'}",
+    ],
+)
+def test_an_address_that_is_none(deployment, line):
+    (deployment / "onewindow.yaml").write_text(f"{line}\n")
+    for command in ("up", "status"):
+        refused(onewindow("-C", deployment, command), "OW-1103", 78)
+
+
+def test_an_address_from_the_environment_is_named_as_such(deployment):
+    done = onewindow("-C", deployment, "status", environment={"ONEWINDOW_KAFKA__BOOTSTRAP_SERVERS": "localhost"})
+    assert "correct kafka.bootstrap_servers in ONEWINDOW_KAFKA__BOOTSTRAP_SERVERS" in refused(done, "OW-1103", 78)
+    refused(onewindow("-C", deployment, "status", environment={"ONEWINDOW_KAFKA": "{"}), "OW-1103", 78)
+
+
+def test_settings_in_another_encoding(deployment):
+    (deployment / "onewindow.yaml").write_bytes("name: 历下区".encode("gbk"))
+    refused(onewindow("-C", deployment, "status"), "OW-1104", 78)
+
+
+def test_the_directory_may_stand_after_the_command(deployment):
+    refused(onewindow("verify", "-C", deployment, "--json"), "OW-1408", 78)

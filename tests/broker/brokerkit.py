@@ -90,8 +90,8 @@ class WireClient:
         self.opened.append(self)
 
     @classmethod
-    async def connect(cls, port):
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(cls, port, host="127.0.0.1"):
+        return cls(*await asyncio.open_connection(host, port))
 
     async def ask(self, name, *, version=None, **fields):
         await self.send(name, version=version, **fields)

@@ -9,7 +9,7 @@ import socket
 import pytest
 from brokerkit import WireClient, batch, flip, running, until, values
 
-from broker import Broker, BrokerSettings, Damaged, DirectoryInUse, PortInUse
+from broker import AddressUnusable, Broker, BrokerSettings, Damaged, DirectoryInUse, PortInUse
 from broker.errors import Code
 from broker.messages import admin, consumer, metadata
 from broker.offsets import Committed
@@ -40,17 +40,71 @@ def test_a_taken_port_is_named(tmp_path):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("file", ["cluster", "offsets.journal"])
-def test_damaged_state_of_its_own_is_not_guessed_at(tmp_path, file):
+def test_a_damaged_list_of_topics_is_not_guessed_at(tmp_path):
+    async def main():
+        async with running(tmp_path) as (_, client):
+            await client.create("t")
+        flip(tmp_path / "cluster", 12)
+        with pytest.raises(Damaged) as refused:
+            await Broker.start(BrokerSettings(directory=tmp_path))
+        assert refused.value.path == tmp_path / "cluster"
+
+    asyncio.run(main())
+
+
+def test_without_its_list_of_topics_no_log_is_deleted(tmp_path):
+    async def main():
+        async with running(tmp_path) as (_, client):
+            await client.create("t")
+        (tmp_path / "cluster").unlink()
+        with pytest.raises(Damaged, match="missing"):
+            await Broker.start(BrokerSettings(directory=tmp_path))
+        assert (tmp_path / "topics" / "t-0" / "manifest").exists()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("file", ["offsets.journal", "groups.journal"])
+def test_a_damaged_journal_is_set_aside(tmp_path, file):
     async def main():
         async with running(tmp_path) as (broker, client):
             await client.create("t")
-            broker._coordinator.offsets.commit("g", {("t", 0): broker_position(1)})
-            broker._coordinator.offsets.commit("g", {("t", 0): broker_position(2)})
-        flip(tmp_path / file, 12)
-        with pytest.raises(Damaged) as refused:
-            await Broker.start(BrokerSettings(directory=tmp_path))
-        assert refused.value.path == tmp_path / file
+            for offset in (1, 2):
+                broker._coordinator.offsets.commit("g", {("t", 0): broker_position(offset)})
+                broker._coordinator._journal.put([("g", None)])
+        (tmp_path / file).write_bytes(b"00000000 {}\n" * 3)
+        async with running(tmp_path) as (broker, client):
+            kept = broker._coordinator.offsets.of("g")
+            assert kept == ({} if file == "offsets.journal" else {("t", 0): broker_position(2)})
+            assert (await described(client)).topics[0].name == "t"
+        assert (tmp_path / f"{file}.damaged").read_bytes().startswith(b"00000000")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1"])
+def test_an_address_of_another_machine_is_refused(tmp_path, host):
+    async def main():
+        with pytest.raises(AddressUnusable):
+            await Broker.start(BrokerSettings(directory=tmp_path, host=host))
+
+    asyncio.run(main())
+
+
+def test_clients_are_told_that_a_damaged_partition_is_offline(tmp_path):
+    async def main():
+        async with running(tmp_path) as (_, client):
+            await client.create("t", partitions=2)
+            await client.produce("t", batch(*values(3)))
+        log = next((tmp_path / "topics" / "t-0").glob("*.log"))
+        log.write_bytes(log.read_bytes()[:20])
+        async with running(tmp_path) as (broker, client):
+            assert list(broker.damaged) == ["t-0"]
+            offline, whole = (await described(client)).topics[0].partitions
+            assert (offline.error_code, offline.leader_id, offline.offline_replicas) == (
+                Code.LEADER_NOT_AVAILABLE, -1, [0],
+            )  # fmt: skip
+            assert (whole.error_code, whole.leader_id, whole.offline_replicas) == (Code.NONE, 0, [])
 
     asyncio.run(main())
 
@@ -243,5 +297,35 @@ def test_a_frame_that_is_too_large_or_senseless_ends_the_connection_only(tmp_pat
                     await reader.readexactly(1)
                 writer.close()
             assert (await client.create("t")).error_code == Code.NONE
+
+    asyncio.run(main())
+
+
+def test_clients_together_hold_no_more_than_the_broker_gives(tmp_path):
+    async def main():
+        async with running(tmp_path, max_request_bytes=1 << 20, max_held_bytes=2 << 20) as (broker, client):
+            await client.create("t")
+            others = [await asyncio.open_connection("127.0.0.1", broker.port) for _ in range(8)]
+            for _, writer in others:  # each begins a request of a megabyte, and never ends it
+                writer.write((1 << 20).to_bytes(4, "big") + b"x" * 900_000)
+            await until(lambda: len(broker._connections) == 3)
+            assert sum(one.held_bytes for one in broker._connections) <= 2 << 20
+            assert (await client.produce("t", batch(*values(1)))).error_code == Code.NONE
+            for _, writer in others:
+                writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_request_that_does_not_end_is_not_waited_for(tmp_path):
+    async def main():
+        async with running(tmp_path, request_s=0.2) as (broker, client):
+            await client.create("t")
+            reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+            writer.write(b"\0\0\1\0half a request")
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await reader.readexactly(1)
+            writer.close()
+            assert (await client.produce("t", batch(*values(1)))).error_code == Code.NONE  # idle for longer, and served
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from connectors.base import Page
 from connectors.sql import SqlConnector, spelled_out
 from contracts.errors import (
     ColumnMissing,
+    OneWindowError,
+    PositionLost,
     PrivilegeMissing,
     SettingInvalid,
     SourceRefused,
@@ -146,6 +149,92 @@ def test_a_page_that_was_given_but_not_kept_is_given_again(tmp_path):
     assert "late" in [row["id"] for row in rows(pages(connector, saved))]
 
 
+class Reader:
+    """What a connector's pages add up to; a lost position is followed by reading from the beginning."""
+
+    def __init__(self, connector: SqlConnector) -> None:
+        self.connector, self.position = connector, None
+        self.records: dict[str, dict] = {}
+        self.read: set[str] = set()
+        self.notes: list[str] = []
+        self.lost = 0
+
+    def look(self) -> None:
+        try:
+            found = pages(self.connector, self.position)
+        except PositionLost:
+            self.lost, self.position, self.read = self.lost + 1, None, set()
+            self.look()
+            found = pages(self.connector, self.position)
+        for page in found:
+            self.position = page.position
+            self.notes += page.notes
+            for change in page.changes:
+                self.records[change.key] = change.record
+                self.read.add(change.key)
+            if page.mark == "complete":
+                self.records = {key: record for key, record in self.records.items() if key in self.read}
+
+
+@pytest.mark.parametrize("page_rows", [1, 3, 100])
+def test_a_source_that_was_restored_to_an_older_state_is_read_again(tmp_path, page_rows):
+    table = OnSqlite(tmp_path / "a.db")
+    table.put([(f"k{number}", number % 20) for number in range(20)])
+    older = (tmp_path / "a.db").read_bytes()
+    reader = Reader(SqlConnector(source(table.url, page_rows=page_rows)))
+    reader.look()
+    table.put([("k1", 50), ("new", 55)])
+    reader.look()
+    assert reader.lost == 0
+    assert {"k1", "new"} <= reader.records.keys()
+    (tmp_path / "older.db").write_bytes(older)
+    (tmp_path / "older.db").replace(tmp_path / "a.db")
+    for _ in range(3):
+        reader.look()
+    assert reader.lost == 1
+    assert "new" not in reader.records
+    assert reader.records["k1"]["updated_at"] == "2026-01-01T00:00:01"
+    assert len(reader.records) == 20
+
+
+def test_a_restored_table_that_lacks_too_many_deletes_nobody(tmp_path):
+    table = OnSqlite(tmp_path / "a.db")
+    table.put([(f"k{number}", 1) for number in range(10)])
+    few = OnSqlite(tmp_path / "few.db")
+    few.put([("k1", 2)])
+    reader = Reader(SqlConnector(source(table.url)))
+    reader.look()
+    table.put([("k2", 50)])
+    reader.look()
+    (tmp_path / "few.db").replace(tmp_path / "a.db")
+    reader.look()
+    assert reader.lost == 1
+    assert len(reader.records) == 10
+    assert ["person has 1 rows, 9 fewer than" in note for note in reader.notes] == [True]
+
+
+def test_an_emptied_table_is_not_taken_for_a_restored_one(tmp_path):
+    table = OnSqlite(tmp_path / "a.db")
+    table.put([("a", 1)])
+    reader = Reader(SqlConnector(source(table.url)))
+    reader.look()
+    with table.engine.begin() as tx:
+        tx.execute(sa.text("DELETE FROM person"))
+    reader.look()
+    assert (reader.lost, list(reader.records)) == (0, ["a"])
+
+
+def test_a_deleted_newest_row_within_the_overlap_is_no_restored_state(tmp_path):
+    table = OnSqlite(tmp_path / "a.db")
+    table.put([("a", 50), ("b", 55)])
+    reader = Reader(SqlConnector(source(table.url)))
+    reader.look()
+    with table.engine.begin() as tx:
+        tx.execute(sa.text("DELETE FROM person WHERE id = 'b'"))
+    reader.look()
+    assert reader.lost == 0
+
+
 def test_spelled_out_comparison_means_the_same():
     engine = sa.create_engine("sqlite://")
     table = sa.Table("t", sa.MetaData(), *(sa.Column(name, sa.Integer) for name in "abc"))
@@ -232,6 +321,16 @@ def test_live_changes_carry_when_they_were_committed(connect, made):
     assert not page.snapshot
 
 
+def test_the_place_of_a_row_is_its_table_and_key_without_id_numbers(tmp_path):
+    table = OnSqlite(tmp_path / "places.db")
+    table.put([("10024", 1), ("379901197005151019", 2)])
+    connector = SqlConnector(source(table.url))
+    places = [change.place for page in pages(connector) for change in page.changes]
+    assert places == ["person id=10024", "person id=379*************19"]
+    connector.close()
+    table.close()
+
+
 @pytest.mark.parametrize("page_rows", [1, 2, 50])
 def test_a_transaction_that_commits_late_is_not_lost(connect, made, page_rows):
     connector = made(page_rows=page_rows)
@@ -310,6 +409,31 @@ def test_coarse_cursors_show_every_change(connect, made, kind):
     assert [(row["id"], row["name"]) for row in rows(found)] == [(1, "b")]
     writer.execute("UPDATE person SET name = 'a' WHERE id = 1")
     assert [(row["id"], row["name"]) for row in rows(pages(connector, found[-1].position))] == [(1, "a")]
+
+
+def test_another_server_or_history_is_noticed(connect, made):
+    connect(autocommit=True).execute("INSERT INTO person (id) VALUES (1)")
+    connector = made()
+    position = pages(connector)[-1].position
+    identifier, timeline = position["server"].split("/")
+    assert pages(connector, position) == []
+    for other in (f"{identifier}/{int(timeline) + 1}", f"1{identifier}/{timeline}"):
+        with pytest.raises(PositionLost, match="another server"):
+            pages(connector, dict(position, server=other))
+    assert pages(connector, dict(position, server=None)) == []
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date", "bigint"])
+def test_an_older_state_in_postgresql_is_noticed_whatever_the_cursor(connect, made, kind):
+    writer, connector = connect(autocommit=True), made()
+    older, newer = ("1", "2") if kind == "bigint" else ("2026-01-01", "2026-01-03")
+    writer.execute(f"ALTER TABLE person DROP updated_at, ADD updated_at {kind} NOT NULL")
+    writer.execute("INSERT INTO person (id, updated_at) VALUES (1, %s), (2, %s)", (older, newer))
+    position = pages(connector)[-1].position
+    assert pages(connector, position) == []
+    writer.execute("DELETE FROM person WHERE id = 2")
+    with pytest.raises(PositionLost, match="the highest updated_at in person is lower than it was"):
+        pages(connector, position)
 
 
 def test_number_cursor_is_read_without_overlap(connect, made):
@@ -408,3 +532,47 @@ def test_a_password_shows_nowhere():
     (finding,) = connector.check()
     assert finding.level == "fail"
     assert "hunter2" not in finding.text + str(finding.error) + repr(finding)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql+psycopg://u:geheim@wort9@127.0.0.1:1/x", "write %40 for each @"),
+        ("postgresql+psycopg://u:geheim@127.0.0.1:wort9/x", "not the URL of a database"),
+        ("postgresql+psycopg://u:geheim@127.0.0.1:xx/x", "not the URL of a database"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_without_showing_it(url, words):
+    with pytest.raises(SettingInvalid) as caught:
+        SqlConnector(source(url))
+    assert words in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "geheim" not in str(caught.value)
+    assert "wort9" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u:geheim%40wort9@127.0.0.1:1/x",
+        "postgresql+psycopg://u@127.0.0.1:1/x?password=geheim%40wort9",
+        "postgresql+psycopg://u:geheim%40wort9@geheim.invalid/x",  # the driver says which host
+    ],
+)
+def test_no_piece_of_a_password_shows(url):
+    connector = SqlConnector(source(url))
+    (finding,) = connector.check()
+    with pytest.raises(OneWindowError) as caught:
+        pages(connector)
+    for shown in (finding.text, str(finding.error), str(caught.value)):
+        assert "geheim" not in shown
+        assert "wort9" not in shown
+
+
+def test_a_password_in_the_query_of_a_url_that_works_does_not_show(postgres, database):
+    url = sa.make_url(postgres.url(database)).update_query_dict({"password": "geheim"})
+    connector = SqlConnector(source(url.render_as_string(hide_password=False)))
+    findings = list(connector.check())
+    assert findings[0].level == "ok"
+    assert "geheim" not in "".join(finding.text for finding in findings)
+    connector.close()

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,7 +21,6 @@ from contracts.changes import decode, version
 from contracts.errors import ColumnMissing, SourceUnreachable
 from contracts.identity import Hasher, event_id
 from contracts.sources import department_topic
-from producers.books import books
 from producers.events import LARGEST
 from producers.positions import Saved, claim, load, saved_record
 from producers.producer import DatasetProducer, Pace
@@ -135,12 +135,14 @@ def folded(bootstrap: str, system: str) -> dict[int, int]:
 
 
 def gapless(bootstrap: str, system: str) -> None:
-    """ce_sequence counts from 0 without a gap for each epoch and partition, and in order."""
-    counted: dict[tuple[str, int], int] = {}
+    """ce_sequence counts in order and without a gap for each epoch and partition, from the number that the epoch goes on
+    from; no epoch goes on from one that was not reached before."""
+    counted: dict[tuple[int, int], int] = {}
     for _, headers, partition, _ in events(bootstrap, system):
-        epoch, number = headers["ce_sequence"].decode().split(".")
-        assert int(number) == counted.get((epoch, partition), 0)
-        counted[epoch, partition] = int(number) + 1
+        reading, epoch, first, number = map(int, headers["ce_sequence"].decode().split("."))
+        assert number == counted.get((epoch, partition), first)
+        counted[epoch, partition] = number + 1
+        assert first <= max(counted.get((before, partition), 0) for before in range(reading, epoch)) if first else True
 
 
 def test_events_say_what_the_contract_wants(broker, system, started):
@@ -189,8 +191,13 @@ def test_a_restart_goes_on_where_it_stood_under_a_new_epoch(broker, system, star
     assert sorted(event[0].record["n"] for event in found) == list(range(60))
     assert {event[0].source.epoch for event in found} == {1, 2}
     gapless(broker.bootstrap, system)
-    (book,) = books(broker.bootstrap, [(system, "d"), ("nobody", "d")])
-    assert (book.in_topic, book.published, book.duplicates, book.epoch, book.snapshot_done) == (60, 60, 7, 2, True)
+    epochs = {tuple(map(int, headers["ce_sequence"].split(b".")[:2])) for _, headers, _, _ in found}
+    assert epochs == {(1, 1), (1, 2)}  # one reading, whose numbers go on
+    assert second.producer.progress.numbers == tuple(
+        sum(event[2] == partition for event in found) for partition in range(4)
+    )
+    saved = load(broker.bootstrap)[f"{system}.d"]
+    assert (saved.published, saved.again, saved.duplicates, saved.epoch, saved.snapshot_done) == (60, 0, 7, 2, True)
     keys = [record.key.decode() for record in read(broker.bootstrap, POSITIONS.name)[0] if record.value is None]
     assert f"{system}.d/1" in keys
 
@@ -263,7 +270,7 @@ def test_a_batch_lost_on_the_way_is_read_again(broker, system, started):
     assert {event[0].record["n"] for event in found} == set(range(200))
     assert max(event[0].source.epoch for event in found) == 2
     assert folded(broker.bootstrap, system) == {n % 7: n for n in range(193, 200)}
-    gapless_epochs = {headers["ce_sequence"].split(b".")[0] for _, headers, _, _ in found}
+    gapless_epochs = {headers["ce_sequence"].split(b".")[1] for _, headers, _, _ in found}
     assert gapless_epochs == {b"1", b"2"}
     gapless(broker.bootstrap, system)
 
@@ -294,11 +301,23 @@ def test_a_process_that_ends_between_send_and_save_repeats_but_loses_nothing(bro
     run.end()
     found = events(broker.bootstrap, system)
     assert len(found) > 30
+    saved = load(broker.bootstrap)[f"{system}.d"]
+    assert (saved.published, saved.again) == (30, len(found) - 30)  # the books know what the crash left in the topic
     assert {event[0].record["n"] for event in found} == set(range(30))
     ids: dict[int, set[bytes]] = {}
     for change, headers, _, _ in found:
         ids.setdefault(change.record["n"], set()).add(headers["ce_id"])
     assert all(len(same) == 1 for same in ids.values())  # a repetition can be told by its id
+
+
+def test_a_loss_stays_in_the_books_until_all_is_read_again(broker, system):
+    """Five events were acknowledged and saved, and the topic is empty."""
+    with closing(Publisher(broker.bootstrap, "test")) as publisher:
+        publisher.publish(POSITIONS.name, [saved_record(system, "d", Saved(epoch=1, published=5, owner="o"))])
+        publisher.flush()
+        assert claim(publisher, broker.bootstrap, system, "d").again == 0
+        assert claim(publisher, broker.bootstrap, system, "d", restart=True).again == -5
+        publisher.flush()
 
 
 def test_a_zombie_does_no_harm(broker, system, started):
@@ -414,6 +433,12 @@ def test_reading_again_from_the_beginning(broker, system, started):
     run.producer.reread()
     run.until(lambda now: now.epoch == 2 and now.state == "live" and now.published == 40)
     run.end()
+    began = {headers["ce_sequence"].rpartition(b".")[0] for _, headers, _, _ in events(broker.bootstrap, system)}
+    assert began == {b"1.1.0", b"2.2.0"}  # numbered anew, as a reading of its own
+    again = started(source)
+    again.until(lambda now: now.epoch == 3 and now.state == "live")
+    again.end()
+    assert (again.producer.progress.reading, sum(again.producer.progress.numbers)) == (2, 20)
     assert source.pulled.count(None) == 2
     assert len(events(broker.bootstrap, system)) == 40
 
@@ -431,7 +456,8 @@ def test_a_record_that_no_event_can_hold_does_not_stop_the_next(broker, system, 
     run.end()
     records = [record for items in read(broker.bootstrap, department_topic(system, "d")).values() for record in items]
     assert len(records) == 4
-    assert sum(change is not None for change in decode([record.value for record in records])) == 1
+    found = decode([record.value for record in records])
+    assert sorted(type(change).__name__ for change in found) == ["FastChange", "Unreadable", "Unreadable", "Unreadable"]
     for record in records:
         value = json.loads(record.value)
         assert value.get("unreadable") is not None or value["record"] == {"id": 4, "n": 4}
@@ -465,6 +491,6 @@ def test_saved_positions_keep_their_form():
     record = saved_record("hrss", "d", Saved(epoch=3, sequence=2, position={"a": 1}, published=5, owner="o"))
     assert record.key == b"hrss.d/3"
     assert json.loads(record.value) == {
-        "epoch": 3, "sequence": 2, "position": {"a": 1}, "published": 5, "duplicates": 0, "stale": 0, "notes": [],
-        "snapshot_done": False, "saved_at": "", "owner": "o",
+        "epoch": 3, "sequence": 2, "reading": 0, "numbers": [], "position": {"a": 1}, "published": 5, "again": 0, "duplicates": 0, "stale": 0, "notes": [],
+        "asks": [], "snapshot_done": False, "saved_at": "", "owner": "o",
     }  # fmt: skip

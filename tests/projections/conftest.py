@@ -25,7 +25,7 @@ def postgres_views(postgres: Postgres) -> Iterator[viewcases.Views]:
     views.engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def views(request: pytest.FixtureRequest) -> viewcases.Views:
     """Each test that asks for this runs on both databases."""
     name = {"sqlite": "sqlite_views", "postgresql": "postgres_views"}[request.param]

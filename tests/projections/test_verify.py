@@ -137,8 +137,10 @@ def test_verify_does_not_depend_on_how_the_log_is_cut(sqlite_views: Views, size:
     live = snapshot(followed(sqlite_views, log).engine)
 
     class Cut:
-        def batches(self, until):
-            return log.batches(until, size)
+        ends = log.ends
+
+        def batches(self, until, since):
+            return log.batches(until, since, size)
 
     beside = fold(Cut(), live.positions, "sqlite://", AUTHORITY)
     assert compare(live, snapshot(beside)).identical

@@ -301,7 +301,7 @@ def test_another_authority_or_projection_outdates_the_view(views: Views):
         ViewEngine(views.engine, Authority({"default": ["hrss.person"]})).prepare(LOG)
     newer = Residents(AUTHORITY)
     newer.version = 2
-    with pytest.raises(ViewOutdated, match=r"projection.residents: 1, now 2"):
+    with pytest.raises(ViewOutdated, match=r"projection.residents is now version 2, was 1"):
         ViewEngine(views.engine, AUTHORITY, [newer]).prepare(LOG)
 
 

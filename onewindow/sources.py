@@ -1,0 +1,104 @@
+"""The department systems of a deployment: can they be read, what is in them, and what a person tells about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors import open_connector
+from contracts.errors import DatasetUnknown, OneWindowError
+from contracts.sources import Source, department_topic
+from onewindow.databases import existing_store
+from onewindow.events_log import EventsLog
+from onewindow.settings import Deployment
+from producers import positions
+from streams.store import Store
+
+
+def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
+    """The findings of each source's check, with the exit code that each stands for."""
+    found = []
+    for source in deployment.sources if name is None else [_source(deployment, name)]:
+        try:
+            connector = _opened(deployment, source)
+            findings = list(connector.check())
+            connector.close()
+        except OneWindowError as error:
+            found.append(_finding("fail", source.system, str(error), error))
+            continue
+        found.extend(_finding(item.level, item.subject, item.text, item.error) for item in findings)
+    return found
+
+
+def _finding(level: str, subject: str, text: str, error: Exception | None) -> dict[str, Any]:
+    ours = error if isinstance(error, OneWindowError) else None
+    return {
+        "level": level,
+        "subject": subject,
+        "text": text,
+        "code": ours.code if ours else None,
+        "exit_code": (ours.exit_code if ours else 1) if level == "fail" else 0,
+    }
+
+
+def discover(deployment: Deployment, name: str) -> list[dict[str, Any]]:
+    """What is in a system, declared or not: tables or files with their columns, key and estimated rows."""
+    source = _source(deployment, name)
+    declared = {item.table or item.pattern: dataset for dataset, item in source.datasets.items()}
+    connector = _opened(deployment, source)
+    try:
+        return [
+            {
+                "name": each.name,
+                "dataset": declared.get(each.name),
+                "rows": each.rows,
+                "key": list(each.key),
+                "columns": dict(each.columns),
+            }
+            for each in connector.discover()
+        ]
+    finally:
+        connector.close()
+
+
+def resume(deployment: Deployment, dataset: str) -> dict[str, Any]:
+    """Let a paused dataset go on: what it held back is decided record by record, and refused ones go to quarantine."""
+    topic = _topic(deployment, dataset)
+    log = EventsLog(deployment.bootstrap, [topic])
+    engine = existing_store(deployment)
+    try:
+        return {"dataset": dataset, "was_paused": Store(engine).resume(topic, log.ends())}
+    finally:
+        engine.dispose()
+        log.close()
+
+
+def reread(deployment: Deployment, dataset: str) -> dict[str, Any]:
+    """Wish that a dataset be read from its beginning: the connectors do it within two seconds, or when they are started."""
+    topic = _topic(deployment, dataset)
+    saved = positions.load(deployment.bootstrap).get(dataset)
+    reading = saved.reading if saved is not None else 0
+    engine = existing_store(deployment)
+    try:
+        Store(engine).wish(topic, reading)
+    finally:
+        engine.dispose()
+    return {"dataset": dataset, "reading": reading}
+
+
+def _source(deployment: Deployment, name: str) -> Source:
+    found = {source.system: source for source in deployment.sources}
+    if name not in found:
+        raise DatasetUnknown(f"no system {name} is declared", fix=f"declared are: {', '.join(found) or 'none'}")
+    return found[name]
+
+
+def _topic(deployment: Deployment, name: str) -> str:
+    known = {f"{source.system}.{dataset}": (source.system, dataset) for source, dataset in deployment.datasets()}
+    if name not in known:
+        raise DatasetUnknown(f"no dataset {name} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
+    return department_topic(*known[name])
+
+
+def _opened(deployment: Deployment, source: Source) -> Any:
+    state = deployment.path("state") / source.system
+    return open_connector(source, password=deployment.password(source), state=state)

@@ -1,0 +1,86 @@
+"""Run files: what cannot be read says nothing, and a role that stands still is found out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+
+from onewindow import run_files
+from onewindow.run_files import Beats, RunFile
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"state": "ready"}', '{"state": "ready", "pid": "x"}'])
+def test_a_broken_file_says_nothing(tmp_path, text):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "streams.json").write_text(text)
+    assert run_files.read(tmp_path, "streams") == {}
+
+
+def about(written_at, pid=1):
+    return {"role": "streams", "pid": pid, "state": "ready", "alive": True, "written_at": written_at}
+
+
+def test_a_role_that_does_not_write_is_stalled():
+    beats = Beats(clock=lambda: 0.0, wall=lambda: 103.5)
+    assert beats.is_stalled(about(100.0))
+    assert not beats.is_stalled(about(101.0))
+
+
+def test_a_clock_that_was_set_back_hides_nothing():
+    now = [50.0]
+    beats = Beats(clock=lambda: now[0], wall=lambda: 10.0)
+    assert not beats.is_stalled(about(100.0))
+    now[0] += 3.5
+    assert beats.is_stalled(about(100.0))
+    assert not beats.is_stalled(about(10.0))
+
+
+def test_a_new_process_begins_anew():
+    now = [50.0]
+    beats = Beats(clock=lambda: now[0], wall=lambda: 10.0)
+    beats.is_stalled(about(100.0))
+    now[0] += 3.5
+    assert not beats.is_stalled(about(100.0, pid=2))
+
+
+def test_a_role_that_is_down_is_not_stalled():
+    beats = Beats(clock=lambda: 0.0, wall=lambda: 103.5)
+    assert not beats.is_stalled({**about(0.0), "alive": False})
+    assert not beats.is_stalled({**about(0.0), "state": "starting"})
+    assert not beats.is_stalled({})
+
+
+def test_a_file_that_could_not_be_written_is_written_as_soon_as_it_can(tmp_path, monkeypatch):
+    told = {"full": True, "asked": 0}
+
+    def tell():
+        told["asked"] += 1
+        if told["full"] and told["asked"] > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return {"asked": told["asked"]}
+
+    monkeypatch.setattr(run_files, "_EACH_S", 0.01)
+    file = RunFile(tmp_path, "streams", tell)
+
+    def asked():
+        return json.loads(file.path.read_text())["asked"]
+
+    while told["asked"] < 3:
+        pass
+    assert asked() == 1
+    told["full"] = False
+    while asked() == 1:
+        pass
+    file.stop()
+    assert run_files.read(tmp_path, "streams")["state"] == "stopped"
+
+
+def test_a_full_disk_is_a_finding(tmp_path, monkeypatch):
+    assert run_files.disk_full(tmp_path) is None
+    monkeypatch.setattr(run_files, "_ROOM_BYTES", 1 << 62)
+    found = run_files.disk_full(tmp_path)
+    assert found is not None
+    assert found.code == "OW-1606"
