@@ -32,6 +32,8 @@ from streams.intake import Incoming, Intake
 from streams.store import Store
 
 _PARTITIONS, _PAGE = 4, 2_000
+_WARM = 200
+_FETCHED = 4_000  # records of a batch while streams is behind, as projections/bench.py takes them
 _HASHER = Hasher(b"a benchmark's own secret")
 
 
@@ -126,10 +128,11 @@ def _intake(events: list[Any]) -> float:
             owner="", hasher=_HASHER, partitions=_PARTITIONS,
         )  # fmt: skip
         division_code("370100")  # the table of divisions is read once, before the clock runs
+        intake.take(0, 0, by_partition[0][:_WARM])  # compiles its statements
         started = time.perf_counter()
         for partition, items in by_partition.items():
-            for start in range(0, len(items), _PAGE):
-                intake.take(partition, start, items[start : start + _PAGE])
+            for start in range(_WARM if partition == 0 else 0, len(items), _FETCHED):
+                intake.take(partition, start, items[start : start + _FETCHED])
         seconds = time.perf_counter() - started
         store.engine.dispose()
-    return len(events) / seconds
+    return (len(events) - _WARM) / seconds

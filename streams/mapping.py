@@ -89,11 +89,9 @@ class RecordMap:
             fields[name] = value
             if mend is not None:
                 originals[name], mends[name] = str(raw), mend.value
-        fields |= {
-            name: constant
-            for name, constant, when in self._constants
-            if when is None or not texts.is_blank(texts.clean(get(when))[0])
-        }
+        for name, constant, when in self._constants:
+            if when is None or not texts.is_blank(texts.clean(get(when))[0]):
+                fields[name] = constant
         as_of = fields.pop("as_of", None)
         return self._conflict(fields) or Mapped(fields, originals, mends, as_of if isinstance(as_of, str) else None)
 

@@ -31,7 +31,14 @@ class Numbers(NamedTuple):
         Others are left out: they were written by another tool, which numbers nothing.
         """
         reading, epoch, expected, missing = self
+        usual = ""  # ``<reading>.<epoch>.<first>.`` of the number before: most differ from it in their last part alone
         for sequence in sequences:
+            if usual and sequence.startswith(usual) and (last := sequence[len(usual) :]).isdecimal():
+                number = int(last)
+                if number >= expected:
+                    missing += number - expected
+                    expected = number + 1
+                continue
             parts = sequence.split(".")
             if len(parts) != len(Numbers._fields) or not sequence.replace(".", "").isdecimal():
                 continue
@@ -45,4 +52,5 @@ class Numbers(NamedTuple):
                 epoch, expected = under, first
             missing += max(0, number - expected)
             expected = max(expected, number + 1)
+            usual = sequence[: sequence.rindex(".") + 1]
         return Numbers(reading, epoch, expected, missing)

@@ -6,6 +6,7 @@ late transactions, and dumps in which people are absent.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -65,6 +66,7 @@ def city(directory: Path, commands: Callable[[Path, str], list[str]] = command) 
         yield demo
     finally:
         demo.stop()
+        gc.collect()  # sockets that kafka-python left behind, while their warning is still filtered
 
 
 def live(demo: Demo, begin: Callable[[int], None] = quiet, show: Callable[..., None] = quiet) -> dict[str, object]:
