@@ -89,9 +89,12 @@ class RecordMap:
             fields[name] = value
             if mend is not None:
                 originals[name], mends[name] = str(raw), mend.value
-        for name, constant, when in self._constants:
-            if when is None or not texts.is_blank(texts.clean(get(when))[0]):
-                fields[name] = constant
+        if self._constants:
+            fields |= {
+                name: constant
+                for name, constant, when in self._constants
+                if when is None or not texts.is_blank(texts.clean(get(when))[0])
+            }
         as_of = fields.pop("as_of", None)
         return self._conflict(fields) or Mapped(fields, originals, mends, as_of if isinstance(as_of, str) else None)
 
