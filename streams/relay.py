@@ -71,7 +71,7 @@ class Relay:
             if rows:
                 events = [event for _, blob in rows for event in _unpack(blob)]
                 await self._publish(events)
-                await self._in_thread(self._store.sent, rows[-1][0])
+                await self._in_thread(self._store.sent, [each for each, _ in rows])
             else:
                 try:
                     await asyncio.wait_for(self._wake.wait(), 1.0)

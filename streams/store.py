@@ -86,6 +86,7 @@ outbox = sa.Table(
     sa.Column("topic", _text, nullable=False),
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("events", sa.LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # no id twice: another worker may be about to delete the row that had it
 )
 judgement = sa.Table(
     "judgement",
@@ -264,10 +265,11 @@ class Store:
             )
             return [(row.id, row.events) for row in rows]
 
-    def sent(self, up_to: int) -> None:
-        """Delete what was acknowledged."""
+    def sent(self, ids: Sequence[int]) -> None:
+        """Delete what was acknowledged, and nothing else: several workers share the outbox, and a row with a smaller id may
+        have been committed meanwhile."""
         with writing(self.engine) as connection:
-            connection.execute(sa.delete(outbox).where(outbox.c.id <= up_to))
+            bulk.delete(connection, outbox, [(each,) for each in ids])
 
     # -- pauses -------------------------------------------------------------------------------------------------------
 

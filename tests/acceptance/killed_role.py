@@ -156,7 +156,7 @@ def arm_streams() -> None:
         at("committed, not published", outcome.counts["accepted"])
 
     wrap(Intake, "take", before=taking, after=taken)
-    wrap(Store, "sent", before=lambda _self, up_to: at("published, not deleted", up_to))
+    wrap(Store, "sent", before=lambda _self, ids: at("published, not deleted", len(ids)))
     sa.event.listen(sa.engine.Engine, "commit", committing)
 
 
