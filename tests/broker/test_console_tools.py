@@ -128,7 +128,6 @@ def test_the_verifiable_producer_and_consumer_agree(at, topic, tmp_path):
     acked = {(one["partition"], one["offset"]) for one in told if one["name"] == "producer_send_success"}
     assert len(acked) == 20_000
     assert not [one for one in told if one["name"] == "producer_send_error"]
-    assert {partition for partition, _ in acked} == {0, 1, 2}
 
     group, logs, clients = f"g-{uuid.uuid4()}", [], []
     for number in range(2):

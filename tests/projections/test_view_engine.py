@@ -462,23 +462,23 @@ class Slow(Residents):
 def taken_beside(view: ViewEngine, first: tuple[int, Arrival], second: tuple[int, Arrival]) -> list[Taken]:
     """Two workers take a batch of one each; the second begins while the first is not done, and has to wait for it."""
     slow = Slow()
-    found: list[Taken] = []
+    found: dict[int, Taken] = {}
 
-    def work(engine: ViewEngine, partition: int, arrival: Arrival) -> None:
+    def work(place: int, engine: ViewEngine, partition: int, arrival: Arrival) -> None:
         at, to = arrival.offset, arrival.offset + 1
-        found.append(engine.take(TOPIC, partition, first=at, to=to, arrivals=[arrival]))
+        found[place] = engine.take(TOPIC, partition, first=at, to=to, arrivals=[arrival])
 
-    one = threading.Thread(target=work, args=(ViewEngine(view.engine, AUTHORITY, [slow]), *first))
+    one = threading.Thread(target=work, args=(0, ViewEngine(view.engine, AUTHORITY, [slow]), *first))
     one.start()
     assert slow.written.wait(10)
-    two = threading.Thread(target=work, args=(view, *second))
+    two = threading.Thread(target=work, args=(1, view, *second))
     two.start()
     two.join(0.3)
     assert two.is_alive()
     slow.go_on.set()
     one.join(10)
     two.join(10)
-    return found
+    return [found[0], found[1]]
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
