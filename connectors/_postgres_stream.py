@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import psycopg
@@ -156,20 +156,14 @@ class Stream:
 
     def _begin(self) -> None:
         try:
-            connection = self._sessions.open()
-            try:
+            with ExitStack() as opened:
+                connection = opened.enter_context(closing(self._sessions.open()))
                 self._prepare(connection)
-                wire = self._sessions.open_log()
-                try:
-                    self._server = wire.server()
-                    self._start(wire)
-                    slot = self.catalog.slot(connection)  # from here on nobody else can drop or move it
-                except BaseException:
-                    wire.close()
-                    raise
-            except BaseException:
-                connection.close()
-                raise
+                wire = opened.enter_context(closing(self._sessions.open_log()))
+                self._server = wire.server()
+                self._start(wire)
+                slot = self.catalog.slot(connection)  # from here on nobody else can drop or move it
+                opened.pop_all()  # both stay open: the thread closes them
         except psycopg.Error as error:
             raise self._sessions.known(error) from error
         self.channels.begin(slot.confirmed if slot else 0, self._server.end, self._tables)

@@ -398,9 +398,9 @@ class SqlConnector:
             table = sa.Table(declared.table, sa.MetaData(), schema=declared.schema_name, autoload_with=self._engine,
                              resolve_fks=False)  # fmt: skip
         except NoSuchTableError as error:
+            unseen = f", or the login {self._url.username} can't see it" if self._url.username else ""
             raise TableMissing(
-                f"{self._source.system}: there is no table {self._name(dataset)}, or the login {self._url.username}"
-                " can't see it",
+                f"{self._source.system}: there is no table {self._name(dataset)}{unseen}",
                 fix=f"correct table and schema_name of datasets.{dataset}, or let the department's DBA grant the login SELECT",
             ) from error
         for name in [declared.cursor, *declared_columns(declared)]:

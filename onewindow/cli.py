@@ -102,7 +102,7 @@ def rebuild(as_json: Json = False) -> None:
 
     The view may be read and written meanwhile. Broken off, it goes on where it stood.
     """
-    from onewindow.rebuilding import rebuild_view
+    from onewindow.history import rebuild_view
     from onewindow.show import bar, rebuilt
 
     with bar("rebuilding") as tell:
@@ -113,7 +113,7 @@ def rebuild(as_json: Json = False) -> None:
 @archive.command("write")
 def archive_write(as_json: Json = False) -> None:
     """Take over what the topics hold beyond the archive, as Parquet files by system and day."""
-    from onewindow.rebuilding import archive_topics
+    from onewindow.history import archive_topics
     from onewindow.show import archived, bar
 
     with bar("archiving") as tell:
@@ -124,7 +124,7 @@ def archive_write(as_json: Json = False) -> None:
 @archive.command("check")
 def archive_check(as_json: Json = False) -> None:
     """Read the whole archive: is each file as it was written, and is there no hole?"""
-    from onewindow.rebuilding import check_archive
+    from onewindow.history import check_archive
     from onewindow.show import archived, bar
 
     with bar("checking") as tell:
@@ -319,20 +319,20 @@ def topics_plan(as_json: Json = False) -> None:
 
     Exit 0: as declared. Exit 1: something differs.
     """
-    from onewindow import cluster
+    from onewindow import cluster, show
 
     found = cluster.plan(_deployment())
-    _print(found) if as_json else cluster.show(found)
+    _print(found) if as_json else show.cluster_plan(found)
     raise typer.Exit(0 if found["as_declared"] else 1)
 
 
 @topics.command("apply")
 def topics_apply(as_json: Json = False) -> None:
     """Make what is missing and raise what is too low; nothing is deleted or lowered. Exit 1: something is left to be done."""
-    from onewindow import cluster
+    from onewindow import cluster, show
 
     found = cluster.apply(_deployment())
-    _print(found) if as_json else cluster.show(found)
+    _print(found) if as_json else show.cluster_plan(found)
     raise typer.Exit(0 if found["as_declared"] else 1)
 
 

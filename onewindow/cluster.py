@@ -1,11 +1,10 @@
-"""``onewindow topics``: what the deployment needs of its cluster, against what the cluster has.
+"""``onewindow topics plan`` and ``onewindow topics apply``: what the deployment needs of its cluster, against what the cluster has.
 
 Nothing is ever deleted or lowered: a retention that is longer than needed, or more replicas, are the city's to decide.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -166,18 +165,3 @@ def _acls(deployment: Deployment) -> Iterator[dict[str, str]]:
 
 def _prefix(topics: str) -> str:
     return f"--topic {topics} --resource-pattern-type prefixed"
-
-
-def show(found: dict[str, Any]) -> None:
-    """The plan for a terminal: a line a difference, then the recipes."""
-    lines = [f"{topic}: {', '.join(what)}" for topic, what in found.get("done", {}).items()]
-    for item in found["topics"]:
-        if not item["exists"]:
-            lines.append(f"{item['topic']}: is missing; {item['partitions']} partitions × {item['replication']}")
-        lines += [
-            f"{item['topic']}: {one['setting']} is {one['is']}, {one['wanted']} is declared ({one['do']})"
-            for one in item["differences"]
-        ]
-    lines.append("the cluster is as declared" if found["as_declared"] else "the cluster is NOT as declared")
-    lines += ["", "ACLs, where the cluster has an authorizer:", *(f"  {acl['command']}" for acl in found["acls"])]
-    sys.stdout.write("\n".join(lines) + "\n")

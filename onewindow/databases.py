@@ -21,21 +21,19 @@ def holds(engine: sa.Engine, table: str) -> bool:
 
 def existing_view(deployment: Deployment) -> sa.Engine:
     """The view's engine. Raises ViewMissing when there is no view yet."""
-    engine = open_view(deployment.view_url)
-    if not holds(engine, "resident"):
-        raise ViewMissing(
-            f"there is no view at {engine.url.render_as_string(hide_password=True)} yet",
-            fix=f"start the deployment: onewindow -C {deployment.directory} up",
-        )
-    return engine
+    return _existing(deployment, deployment.view_url, "resident", "view")
 
 
 def existing_store(deployment: Deployment) -> sa.Engine:
     """The engine of the store of streams. Raises ViewMissing when there is none yet."""
-    engine = open_view(deployment.streams_url)
-    if not holds(engine, "position"):
+    return _existing(deployment, deployment.streams_url, "position", "store of streams")
+
+
+def _existing(deployment: Deployment, url: str, table: str, what: str) -> sa.Engine:
+    engine = open_view(url)
+    if not holds(engine, table):
         raise ViewMissing(
-            f"there is no store of streams at {engine.url.render_as_string(hide_password=True)} yet",
+            f"there is no {what} at {engine.url.render_as_string(hide_password=True)} yet",
             fix=f"start the deployment: onewindow -C {deployment.directory} up",
         )
     return engine

@@ -130,8 +130,8 @@ class EventsLog:
             if to <= at or (records and records[0].offset > at and self._start(place) > at):
                 raise TopicWrong(
                     f"{topic}/{partition} gives nothing at offset {at} of {end}",
-                    fix="its start was dropped by retention before it was archived: restore the archive of that time "
-                    "(onewindow archive), or lengthen retention.ms, move the view and the store of streams away, and "
+                    fix="its start was dropped by retention before it was archived: restore the archive of that time, "
+                    "or lengthen retention.ms, move the view and the store of streams away, and "
                     "start again",
                 )
             yield at, to, [record for record in records if record.offset < end]

@@ -58,14 +58,16 @@ def up(deployment: Deployment) -> int:
 
 
 def _can_be_read(deployment: Deployment) -> bool:
-    """Whether the sources can be read, now or later."""
+    """Whether a source can be read, now or later. One that can't holds up no other; where none can, a person must act."""
+    systems = {source.system for source in deployment.sources}
+    unfit = set()
     for finding in check(deployment, None):
         if finding["level"] == "fail":
             _say(finding["text"], "yellow")
             if finding["exit_code"] == ConfigError.exit_code:
-                return False
+                unfit.add(finding["subject"].partition(".")[0])
             _say(f"  {finding['subject']} is tried again until it can be read; all else goes on without it", "dim")
-    return True
+    return not systems or unfit != systems
 
 
 def _speak(supervisor: Supervisor, role: Role, spoken: set[str]) -> None:

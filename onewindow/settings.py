@@ -80,7 +80,7 @@ class StreamsSettings(_Part):
 
 
 class ArchiveSettings(_Part):
-    """Where ``onewindow archive`` keeps what the topics will drop."""
+    """Where ``onewindow archive write`` keeps what the topics will drop."""
 
     directory: str = "archive"
 

@@ -187,6 +187,21 @@ def discovered(found: list[dict[str, Any]]) -> None:
             out.print(f"  {column:<24} {kind}", style="dim", soft_wrap=True)
 
 
+def cluster_plan(found: dict[str, Any]) -> None:
+    """What differs in the cluster, a line each, then the recipes for ACLs."""
+    lines = [f"{topic}: {', '.join(what)}" for topic, what in found.get("done", {}).items()]
+    for item in found["topics"]:
+        if not item["exists"]:
+            lines.append(f"{item['topic']}: is missing; {item['partitions']} partitions × {item['replication']}")
+        lines += [
+            f"{item['topic']}: {one['setting']} is {one['is']}, {one['wanted']} is declared ({one['do']})"
+            for one in item["differences"]
+        ]
+    lines.append("the cluster is as declared" if found["as_declared"] else "the cluster is NOT as declared")
+    lines += ["", "ACLs, where the cluster has an authorizer:", *(f"  {acl['command']}" for acl in found["acls"])]
+    out.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+
+
 def explanation(found: dict[str, Any]) -> None:
     """What a code means, and what mends it."""
     lines = [f"{found['code']}  ({found['kind']})", found["english"], found["chinese"]]

@@ -37,6 +37,7 @@ from projections.databases import open_view, reading
 from projections.engine import Gap, read_positions
 from projections.reading import gaps
 from streams import store as streams_store
+from streams.intake import way_on
 from streams.store import BOOKS
 
 Places = Mapping[tuple[str, int], int]
@@ -321,10 +322,7 @@ class _Look:
         if self._paused:
             yield _problem(
                 self._name,
-                SourceSick(
-                    self._paused,
-                    fix=f"compare sources/{self.source.system}.yaml with the source; a changed mapping lets it go on",
-                ),
+                SourceSick(self._paused, fix=way_on(self.source.system, self.dataset)),
             )
         if self.state == "waiting":
             told = {"code": "code", "finding": "text", "fix": "fix"}
@@ -344,7 +342,7 @@ class _Look:
                 self._name,
                 EventsLost(
                     f"{max(self.missing, self.book.lost):,} acknowledged change events are not in {self._topic}",
-                    fix="they are read again when the next event shows the gap; find out what happened to the "
+                    fix="they are read again by themselves while the connectors run; find out what happened to the "
                     "broker's directory (kafka.fsync, a restored copy, a full disk)",
                 ),
             )

@@ -35,22 +35,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         self._under_way: dict[TP, deque[Any]] = defaultdict(deque)
         self._finished: dict[TP, int] = {}
         self._next: dict[TP, int] = {}
-        self._held: set[str] = set()
+        self._held: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)  # set while a topic is held
 
-    # A topic that is held is not fetched, whatever Faust resumes after a rebalance: its queue would fill, and a full one
-    # holds up every other topic.
+    # A topic that is held is neither fetched, whatever Faust resumes after a rebalance, nor delivered: its queue would
+    # fill, and waiting for room in a full one holds up every other topic.
 
     def hold(self, topic: str) -> None:
         """Fetch nothing more of a topic, nor of partitions of it that are assigned later."""
-        if topic not in self._held:
-            self._held.add(topic)
+        if topic not in self.held:
+            self._held[topic].set()
             self.pause_partitions({tp for tp in self.assignment() if tp.topic == topic})
 
     async def release(self, topic: str) -> None:
         """Go on with a topic after the last batch that was delivered: what was under way when it was held is gone."""
-        if topic not in self._held:
+        if topic not in self.held:
             return
-        self._held.discard(topic)
+        self._held[topic].clear()
         tps = {tp for tp in self.assignment() if tp.topic == topic}
         for tp in tps & self._next.keys():
             await self.seek(tp, self._next[tp])
@@ -59,16 +59,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
     @property
     def held(self) -> frozenset[str]:
         """The topics that are held."""
-        return frozenset(self._held)
+        return frozenset(topic for topic, held in self._held.items() if held.is_set())
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Faust resumes all partitions after each rebalance."""
-        super().resume_partitions({tp for tp in tps if tp.topic not in self._held})
+        super().resume_partitions({tp for tp in tps if tp.topic not in self.held})
 
     def on_buffer_drop(self, tp: TP) -> None:
         """There is room again for a partition."""
         super().on_buffer_drop(tp)
-        if tp.topic in self._held:
+        if tp.topic in self.held:
             self._get_active_partitions().discard(tp)
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
@@ -102,7 +102,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
 
     async def _deliver(self, tp: TP, records: list[Any], generation: int) -> None:
         for start in range(0, len(records), self.largest_batch):
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if not self.flow_active or self.app.consumer_generation_id != generation or tp.topic in self.held:
                 return
             chunk = records[start : start + self.largest_batch]
             last = chunk[-1]
@@ -112,7 +112,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
             )  # fmt: skip
             self._advance(tp)
             self._under_way[tp].append(message)
-            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+            putting = self.callback(message)
+            waited = await self.wait_first(putting, self.suspend_flow.wait(), self._held[tp.topic].wait())
+            if putting not in waited.done:  # it is fetched again, from where reading goes on after the halt
+                return
             self._read_offset[tp] = last.offset
             self._next[tp] = last.offset + 1
 
@@ -200,6 +203,7 @@ class BatchApp(faust.App):  # type: ignore[misc]
             broker_max_poll_records=20_000,
             consumer_max_fetch_size=4 << 20,
             stream_wait_empty=False,
+            stream_buffer_maxsize=4,  # batches; Faust's 4,096 would hold gigabytes
             autodiscover=False,
         )
         self.locate = locate
@@ -211,7 +215,7 @@ class BatchApp(faust.App):  # type: ignore[misc]
 
     def batches(self, name: str) -> Any:
         """A topic whose events are whole batches."""
-        return self.topic(name, schema=BatchSchema(), key_type=bytes, value_type=bytes, maxsize=1)
+        return self.topic(name, schema=BatchSchema(), key_type=bytes, value_type=bytes)
 
     def fail(self, error: BaseException) -> None:
         """End the app for this reason."""

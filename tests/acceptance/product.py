@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from examples.postgres import free_port
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,6 +45,16 @@ def new_directory() -> Path:
     """Not pytest's own folder: run by root, PostgreSQL is another user, who can't enter that."""
     directory = Path(tempfile.mkdtemp(prefix="onewindow-test-"))
     directory.chmod(0o755)
+    return directory
+
+
+def new_deployment() -> Path:
+    """A deployment as ``init`` makes it, on a port of its own; its parent directory is the test's to remove."""
+    directory = new_directory() / "city"
+    made = document("init", directory)
+    assert made["files"] == ["onewindow.yaml", "sources/example.yaml.off", "secret.key"]
+    settings = directory / "onewindow.yaml"
+    settings.write_text(settings.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}"))
     return directory
 
 

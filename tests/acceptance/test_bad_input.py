@@ -7,7 +7,9 @@ import socket
 import sqlite3
 
 import pytest
-from product import new_directory, onewindow, until, up
+from product import document, new_deployment, onewindow, until, up
+
+from examples.postgres import free_port
 
 HRSS = """system: hrss
 title: 人社
@@ -33,18 +35,9 @@ datasets:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def deployment():
-    directory = new_directory() / "city"
-    assert onewindow("init", directory).returncode == 0
-    settings = directory / "onewindow.yaml"
-    settings.write_text(settings.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}"))
+    directory = new_deployment()
     yield directory
     shutil.rmtree(directory.parent)
 
@@ -116,6 +109,22 @@ def test_a_wrong_password(deployment):
 def test_a_missing_drop_folder(deployment):
     source(deployment, "ageing", AGEING.format(folder="nowhere"))
     refused(onewindow("-C", deployment, "source", "check"), "OW-1204", 78)
+
+
+def test_a_source_that_nobody_can_read_holds_up_no_other(deployment):
+    source(deployment, "hrss", HRSS.format(url=f"sqlite:///{deployment.parent / 'hrss.db'}"))  # there is no table in it
+    source(deployment, "ageing", AGEING.format(folder="drop"))
+    (deployment / "drop").mkdir()
+    dump = "编号,身份证号,姓名\n1,379901195001010244,张三\n"
+    (deployment / "drop" / "elder_202611.csv").write_text(dump, encoding="gbk")
+    refused(onewindow("-C", deployment, "source", "check", "hrss"), "OW-1108", 78)
+
+    def accepted():
+        return {each["system"]: each["accepted"] for each in document("-C", deployment, "status")["sources"]}
+
+    with up(deployment) as running:
+        until(lambda: accepted()["ageing"] == 1)
+        assert running.poll() is None
 
 
 def test_a_file_in_another_encoding(deployment):

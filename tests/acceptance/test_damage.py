@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from product import ROOT, document, new_directory, onewindow, until, up
+from product import ROOT, document, new_deployment, onewindow, until, up
 
 from onewindow.run_files import read
 
 PARTITION = "community.resident-0"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def fresh():
     """A deployment that was never up."""
-    directory = new_directory() / "city"
-    assert onewindow("init", directory).returncode == 0
-    settings = directory / "onewindow.yaml"
-    settings.write_text(settings.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}"))
+    directory = new_deployment()
     yield directory
     shutil.rmtree(directory.parent)
 

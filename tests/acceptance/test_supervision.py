@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from product import ROOT, document, new_directory, onewindow, until, up
+from product import ROOT, document, new_deployment, new_directory, onewindow, until, up
 
 from examples.city.truth import Truth
+from examples.postgres import free_port
 from onewindow import demo
 from onewindow.ending import SUPERVISOR
 from onewindow.run_files import read
@@ -22,19 +23,9 @@ from onewindow.run_files import read
 ROLES = ("broker", "connectors", "streams", "projections")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def deployment():
-    directory = new_directory() / "city"
-    made = document("init", directory)
-    assert made["files"] == ["onewindow.yaml", "sources/example.yaml.off", "secret.key"]
-    settings = directory / "onewindow.yaml"
-    settings.write_text(settings.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}"))
+    directory = new_deployment()
     yield directory
     shutil.rmtree(directory.parent)
 

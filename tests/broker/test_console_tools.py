@@ -123,11 +123,13 @@ def said(log, name):
 
 
 def test_the_verifiable_producer_and_consumer_agree(at, topic, tmp_path):
-    writes = ("--topic", topic, "--max-messages", 20_000, "--acks", -1, "--value-prefix", 7)
+    # keys, so that the partition of a record does not depend on how fast batches fill
+    writes = ("--topic", topic, "--max-messages", 20_000, "--acks", -1, "--value-prefix", 7, "--repeating-keys", 100)
     told = [json.loads(line) for line in run("VerifiableProducer", *at, *writes).splitlines()]
     acked = {(one["partition"], one["offset"]) for one in told if one["name"] == "producer_send_success"}
     assert len(acked) == 20_000
     assert not [one for one in told if one["name"] == "producer_send_error"]
+    assert {partition for partition, _ in acked} == {0, 1, 2}
 
     group, logs, clients = f"g-{uuid.uuid4()}", [], []
     for number in range(2):

@@ -1,4 +1,4 @@
-"""``onewindow rebuild`` and ``onewindow archive``: the view made anew from history, and history kept beyond the topics."""
+"""``onewindow rebuild`` and ``onewindow archive write``: the view made anew from history, and history kept beyond the topics."""
 
 from __future__ import annotations
 
