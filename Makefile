@@ -29,7 +29,7 @@ test-services: $(READY)  ## the tests that use a broker or database, on Apache K
 	$(BIN)/python tests/services/install.py
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults"
 
-test-faults: $(READY)  ## kill -9 of every role, ten times each, in the middle of work
+test-faults: $(READY)  ## kill -9 of every role in the middle of work, and damage to what it works with
 	$(BIN)/pytest -q -p no:randomly -m faults --durations 6
 
 check: $(READY)  ## format, lint, types, import rules, spelling

@@ -14,6 +14,8 @@ from onewindow.run_files import read
 
 PARTITION = "community.resident-0"
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def fresh():

@@ -22,6 +22,8 @@ from onewindow.run_files import read
 
 ROLES = ("broker", "connectors", "streams", "projections")
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def deployment():

@@ -12,7 +12,7 @@ from kafka.admin import NewTopic
 from services import broker_process
 
 from contracts.errors import ClusterWrong, TopicWrong
-from onewindow import cluster
+from onewindow import cluster, show
 from onewindow.deploying import make
 from onewindow.settings import Deployment
 from producers._kafka import admin
@@ -133,13 +133,13 @@ def test_each_role_is_allowed_what_it_does_and_no_more(own, deployment, system):
 
 def test_the_commands_say_it(own, deployment, system, capsys):
     on = deployment(own.bootstrap)
-    cluster.show(cluster.plan(on))
+    show.cluster_plan(cluster.plan(on))
     said = capsys.readouterr().out
     assert f"department.{system}.person: is missing; 4 partitions × 1" in said
     assert "the cluster is NOT as declared" in said
     applied = cluster.apply(on)
     json.dumps(applied)
-    cluster.show(applied)
+    show.cluster_plan(applied)
     said = capsys.readouterr().out
     assert f"department.{system}.person: created" in said
     assert "the cluster is as declared" in said
