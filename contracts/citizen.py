@@ -25,6 +25,10 @@ _CHECK = "10X98765432"  # the check character for a weighted sum of 0 to 10, mod
 _SEQUENCES = {  # three digits -> their weighted sum
     f"{a}{b}{c}": a * _WEIGHTS[14] + b * _WEIGHTS[15] + c * _WEIGHTS[16] for a, b, c in product(range(10), repeat=3)
 }
+_PAIRS = tuple(  # for the places 7 to 14: two digits -> their weighted sum
+    {f"{a}{b}": a * _WEIGHTS[place] + b * _WEIGHTS[place + 1] for a, b in product(range(10), repeat=2)}
+    for place in (6, 8, 10, 12)
+)
 _INNER = re.compile(f"[{EDGES}]+")
 _HYPHENS = re.compile("[-‐‑‒–—―−]")
 _SCIENTIFIC = re.compile(r"\d+(\.\d+)?E\+?\d+", re.ASCII | re.IGNORECASE)
@@ -42,13 +46,16 @@ def _region(digits: str) -> int | None:
 @lru_cache(maxsize=65_536)
 def _birth(digits: str) -> tuple[int, date | None] | None:
     """The weighted sum of places 7 to 14 and the day they name, if there is one; None where they are not digits."""
-    if not (digits.isascii() and digits.isdigit()):
+    century, year, month, day = _PAIRS
+    try:
+        total = century[digits[:2]] + year[digits[2:4]] + month[digits[4:6]] + day[digits[6:]]
+    except KeyError:
         return None
     try:
         born = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         born = None
-    return _sum(digits, 6), born
+    return total, born
 
 
 def _sum(digits: str, start: int) -> int:

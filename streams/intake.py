@@ -84,8 +84,7 @@ class Intake:
         self.name, self.owner, self.hasher, self.partitions = f"{system}.{dataset}", owner, hasher, partitions
         self.topic, self.quarantine = department_topic(system, dataset), quarantine_topic(system, dataset)
         self._now = now
-        self.map = RecordMap(declared, today=lambda: self._today)
-        self._today = now().date()
+        self.map = RecordMap(declared, today=now().date())
         self.mapping = hashlib.sha256(declared.model_dump_json().encode()).hexdigest()[:16]
 
     def take(self, partition: int, first: int, records: Sequence[Incoming]) -> Outcome:
@@ -95,7 +94,7 @@ class Intake:
         another worker has the partition; DatabaseUnreachable.
         """
         moment = self._now()
-        self._today = moment.date()
+        self.map.today = moment.date()
         with writing(self._store.engine) as connection:
             to = records[-1].offset + 1 if records else first
             stood = self._store.advance(connection, self.topic, partition, first=first, to=to)
@@ -115,7 +114,7 @@ class Intake:
                 else:
                     batch.decide(item, change)
             self._judge(connection, partition, batch.judged)
-            self._store.write(connection, self.name, batch.changed)
+            self._store.write(connection, self.name, partition, batch.changed)
             self._store.count(connection, self.topic, partition, batch.counts)
             self._store.refuse(connection, batch.refusals.values())
             self._store.mend(connection, self.name, batch.mended)
@@ -132,11 +131,7 @@ class Intake:
         bound = change.source.version
         if change.op == "complete":
             bound = version(int(reading), 0, 0) if reading.isdecimal() else ""
-        mine = {
-            key: known
-            for key, known in self._store.present(connection, self.name)
-            if partition_of(key, self.partitions) == partition
-        }
+        mine = dict(self._store.present(connection, self.name, partition))
         mine |= {key: state.version for key, state in batch.changed.items() if state.state != "gone"}
         for key, state in batch.changed.items():
             if state.state == "gone":
@@ -228,12 +223,7 @@ class _Batch:
         if not self._intake.map.wanted(change.record):
             self._gone(item, change, known, version, "filtered", print_)
             return
-        missing_key = [name for name in self._intake.declared.key if change.record.get(name) in (None, "")]
-        found = (
-            Refusal(Reason.KEY_MISSING, "", missing_key[0], "empty")
-            if missing_key
-            else self._intake.map.map(change.record)
-        )
+        found = self._intake.map.map(change.record)
         if isinstance(found, Refusal):
             self._quarantine(item, change.source, known, found, version, print_)
         else:

@@ -54,10 +54,11 @@ class _Step(NamedTuple):
 
 
 class RecordMap:
-    """The mapping of one dataset. ``today`` bounds dates that must have passed."""
+    """The mapping of one dataset. ``today`` bounds dates that must have passed; whoever holds the map sets it."""
 
-    def __init__(self, dataset: DatasetSource, today: Callable[[], date]) -> None:
-        self._today = today
+    def __init__(self, dataset: DatasetSource, today: date) -> None:
+        self.today = today
+        self._key = dataset.key
         self._steps = [
             _Step(name, how.column, self._parser(FIELDS[name], how), how.required)
             for name, how in dataset.map.items()
@@ -68,7 +69,7 @@ class RecordMap:
 
     def wanted(self, record: Mapping[str, Any]) -> bool:
         """Whether the record is one that the dataset is declared to hold."""
-        return all(match(record.get(column)) for column, match in self._where.items())
+        return not self._where or all(match(record.get(column)) for column, match in self._where.items())
 
     def map(self, record: Mapping[str, Any]) -> Mapped | Refusal:
         """The record in canonical form, or why it is refused."""
@@ -76,6 +77,9 @@ class RecordMap:
         originals: dict[str, str] = {}
         mends: dict[str, str] = {}
         get = record.get
+        for column in self._key:
+            if get(column) in (None, ""):
+                return Refusal(Reason.KEY_MISSING, "", column, "empty")
         for name, column, parse, required in self._steps:
             raw = get(column)
             try:
@@ -103,7 +107,7 @@ class RecordMap:
         if not isinstance(number, str):
             return None
         born = fields.get("birth_on")
-        if born is not None and born != f"{number[6:10]}-{number[10:12]}-{number[12:14]}":
+        if isinstance(born, str) and born.replace("-", "") != number[6:14]:
             return Refusal(Reason.FIELD_CONFLICT, "birth_on", self._column("birth_on"), "birth date against ID number")
         sex = fields.get("sex")
         if sex in ("male", "female") and sex != citizen.sex(number):
@@ -115,9 +119,9 @@ class RecordMap:
 
     def _parser(self, field: CanonicalField, how: FieldMap) -> Parse:
         if field.kind == "id_number":
-            return lambda raw: citizen.id_number(raw, on=self._today())
+            return lambda raw: citizen.id_number(raw, on=self.today)
         if field.kind == "day":
-            return lambda raw: _iso(dates.day(raw, form=how.date, on=self._today()))
+            return lambda raw: _iso(dates.day(raw, form=how.date, on=self.today))
         if field.kind == "code" or (field.kind == "flag" and how.codes):
             known = field.codeset or field.name
             return lambda raw: codesets.coded(raw, how.codes, known)

@@ -38,6 +38,7 @@ record = sa.Table(
     metadata,
     sa.Column("dataset", _text, primary_key=True, comment="system.dataset"),
     sa.Column("record_key", _text, primary_key=True),
+    sa.Column("partition", sa.Integer, nullable=False, comment="of the department's topic: a mark speaks of its own"),
     sa.Column("version", _text, nullable=False, comment="the newest that was decided, refused ones included"),
     sa.Column("fingerprint", _text, nullable=False, comment="of the source record; empty when it is gone"),
     sa.Column("state", _text, nullable=False, comment="accepted, quarantined, filtered, gone"),
@@ -117,7 +118,7 @@ BOOKS = ("accepted", "quarantined", "duplicate", "stale", "filtered")
 
 
 class State(NamedTuple):
-    """What is known of one record; the columns of ``record`` after its key."""
+    """What is known of one record; the columns of ``record`` after its key and partition."""
 
     version: str
     fingerprint: str
@@ -193,17 +194,17 @@ class Store:
         rows = bulk.find(connection, record, names, "record_key", keys, dataset=dataset)
         return {row[0]: State(*row[1:]) for row in rows}
 
-    def present(self, connection: sa.Connection, dataset: str) -> Iterator[tuple[str, str]]:
-        """(record key, version) of each record of a dataset that is not gone."""
-        here = (record.c.dataset == dataset, record.c.state != "gone")
+    def present(self, connection: sa.Connection, dataset: str, partition: int) -> Iterator[tuple[str, str]]:
+        """(record key, version) of each record of a dataset's partition that is not gone."""
+        here = (record.c.dataset == dataset, record.c.partition == partition, record.c.state != "gone")
         rows = connection.execution_options(yield_per=5_000).execute(
             sa.select(record.c.record_key, record.c.version).where(*here)
         )
         yield from (tuple(row) for row in rows)
 
-    def write(self, connection: sa.Connection, dataset: str, states: Mapping[str, State]) -> None:
-        """What is known of these records now."""
-        bulk.upsert(connection, record, [(dataset, key, *state) for key, state in states.items()])
+    def write(self, connection: sa.Connection, dataset: str, partition: int, states: Mapping[str, State]) -> None:
+        """What is known of these records of one partition now."""
+        bulk.upsert(connection, record, [(dataset, key, partition, *state) for key, state in states.items()])
 
     def count(self, connection: sa.Connection, topic: str, partition: int, counts: Mapping[str, int]) -> None:
         """Add to the books of an input partition."""
