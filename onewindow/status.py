@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -47,8 +48,34 @@ Problem = dict[str, str]
 _T = TypeVar("_T")
 
 _MOMENT_S = 0.5
+_STANDS_STILL_S = 10.0
 UNDER_WAY = ("starting", "loading", "catching up")
 """States that pass by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ViewSide:
+    """What is under way from streams into the view. ``oldest``: the outbox row that waits longest."""
+
+    applied: int
+    end: int
+    oldest: int | None
+
+    @property
+    def behind(self) -> int:
+        return self.end - self.applied
+
+    @property
+    def is_idle(self) -> bool:
+        return self.behind == 0 and self.oldest is None
+
+    def follows(self, before: _ViewSide | None) -> bool:
+        """Whether nothing waits that already waited before."""
+        if self.is_idle:
+            return True
+        if before is None or self.applied < before.end:
+            return False
+        return self.oldest is None or self.oldest != before.oldest
 
 
 class Watcher:
@@ -59,6 +86,8 @@ class Watcher:
         self._log: EventsLog | None = None
         self._view, self._store = open_view(deployment.view_url), open_view(deployment.streams_url)
         self._before: dict[tuple[str, str], _Look] = {}
+        self._view_side: _ViewSide | None = None
+        self._view_moved_at = time.monotonic()
         self._beats = run_files.Beats()
 
     def look(self) -> dict[str, Any]:
@@ -81,11 +110,12 @@ class Watcher:
             look.before = None  # else each look would hold all looks before it
         view_gaps = view[1] if view else []
         problems.extend(_problem("projections", _gap(gap)) for gap in view_gaps)
-        behind = None
-        if ends is not None and view is not None:
-            behind = sum(end - view[0].get(place, 0) for place, end in ends.items() if place[0] == RESIDENT_TOPIC)
+        behind, follows = None, True
+        if ends is not None and view is not None and streams is not None:
+            view_side = _view_side(view[0], ends, streams["oldest"])
+            behind, follows = view_side.behind, self._view_follows(view_side, problems)
         projections = run_files.read(self._deployment.directory, "projections")
-        state = _overall(problems, roles, sources)
+        state = _overall(problems, roles, sources, follows=follows)
         return {
             "deployment": self._deployment.settings.name,
             "healthy": state == "healthy",
@@ -99,6 +129,19 @@ class Watcher:
             "freshness_measured": projections.get("measured", 0),
             "problems": problems,
         }
+
+    def _view_follows(self, side: _ViewSide, problems: list[Problem]) -> bool:
+        """Whether the view takes what comes. Standing still is a problem, and not only a state, once it lasts."""
+        before, self._view_side = self._view_side, side
+        if side.is_idle or before is None or (side.applied, side.oldest) != (before.applied, before.oldest):
+            self._view_moved_at = time.monotonic()
+        elif time.monotonic() - self._view_moved_at > _STANDS_STILL_S and not problems:
+            stalled = RoleStalled(
+                f"the view stands still: {side.behind:,} events wait and none was taken for {_STANDS_STILL_S:.0f} s",
+                fix=f"see {self._deployment.directory}/run/projections.log and streams.log: what they wait for is there",
+            )
+            problems.append(_problem("view", stalled))
+        return side.follows(before)
 
     def look_well(self) -> dict[str, Any]:
         """Look, and once more where one look can't tell whether what is under way moves."""
@@ -168,16 +211,19 @@ class Watcher:
 
     def _look_at_streams(self) -> dict[str, Any]:
         if not holds(self._store, streams_store.outbox.name):
-            return {"books": {}, "positions": {}, "outbox": 0, "pauses": {}, "missing": {}}
+            return {"books": {}, "positions": {}, "outbox": 0, "oldest": None, "pauses": {}, "missing": {}}
         with reading(self._store) as connection:
             books = connection.execute(sa.select(streams_store.books)).mappings()
+            outbox = streams_store.outbox.c.id
+            waiting = connection.execute(sa.select(sa.func.count(outbox), sa.func.min(outbox))).one()
             return {
                 "books": {(row["topic"], row["partition"]): {name: row[name] for name in BOOKS} for row in books},
                 "positions": {
                     (row.topic, row.partition): row.next_offset
                     for row in connection.execute(sa.select(streams_store.position))
                 },
-                "outbox": connection.scalar(sa.select(sa.func.count()).select_from(streams_store.outbox)),
+                "outbox": waiting[0],
+                "oldest": waiting[1],
                 "pauses": {row.topic: row.finding for row in connection.execute(sa.select(streams_store.pause))},
                 "missing": {
                     (row.topic, row.partition): row.missing
@@ -386,7 +432,14 @@ class _Look:
         return round(min(1.0, max(0.0, done / of)), 3)
 
 
-def _overall(problems: list[Problem], roles: list[dict[str, Any]], sources: list[dict[str, Any]]) -> str:
+def _view_side(positions: Places, ends: Places, oldest: int | None) -> _ViewSide:
+    places = {place: end for place, end in ends.items() if place[0] == RESIDENT_TOPIC}
+    return _ViewSide(sum(positions.get(place, 0) for place in places), sum(places.values()), oldest)
+
+
+def _overall(
+    problems: list[Problem], roles: list[dict[str, Any]], sources: list[dict[str, Any]], *, follows: bool
+) -> str:
     """One word for all of it: needs attention, starting, loading, catching up or healthy."""
     if problems:
         return "needs attention"
@@ -395,6 +448,8 @@ def _overall(problems: list[Problem], roles: list[dict[str, Any]], sources: list
     under_way = {source["state"] for source in sources} & set(UNDER_WAY)
     if under_way:
         return next(state for state in UNDER_WAY if state in under_way)
+    if not follows:
+        return "catching up"
     return "healthy" if all(source["healthy"] for source in sources) else "loading"
 
 

@@ -236,3 +236,43 @@ def test_a_role_that_stands_still_is_stalled(city):
     assert {role["role"]: role["state"] for role in found["roles"]}["streams"] == "stalled"
     assert [each["code"] for each in found["problems"] if each["where"] == "streams"] == ["OW-1601"]
     assert not found["healthy"]
+
+
+def test_a_view_that_stands_still_is_not_healthy(city, monkeypatch):
+    resident = f"community.{city.system}"  # the broker is shared, and so would be the topic
+    monkeypatch.setattr("onewindow.status.RESIDENT_TOPIC", resident)
+    city.topics()
+    ensure_topics(city.bootstrap, [TopicSpec(resident, 1)])
+    city.decide()
+    city.up()
+    publisher = Publisher(city.bootstrap, "test")
+    publisher.publish(resident, [Record(b"k", b"{}", (), 0)] * 3)
+    publisher.flush()
+    publisher.close()
+    watcher = Watcher(Deployment(city.directory))
+    looks = [watcher.look() for _ in range(2)]
+    assert [(each["state"], each["view_behind_events"], codes(each)) for each in looks] == [("catching up", 3, [])] * 2
+    monkeypatch.setattr("onewindow.status._STANDS_STILL_S", 0.0)
+    found = watcher.look()
+    assert (found["state"], codes(found)) == ("needs attention", ["OW-1601"])
+    assert "3 events wait" in found["problems"][0]["finding"]
+    watcher.close()
+
+
+def test_an_outbox_row_that_waits_at_two_looks_is_not_healthy(city):
+    city.topics()
+    city.decide()
+    city.up()
+    store = Store(open_view(f"sqlite:///{city.directory}/streams.sqlite"))
+    with store.engine.begin() as connection:
+        store.post(connection, city.topic, 0, b"", {})
+    watcher = Watcher(Deployment(city.directory))
+    assert [watcher.look()["state"] for _ in range(2)] == ["catching up"] * 2
+    with store.engine.begin() as connection:
+        store.post(connection, city.topic, 0, b"", {})
+    store.sent([1])
+    assert watcher.look()["state"] == "healthy"  # another row waits now than before
+    store.sent([2])
+    assert watcher.look()["state"] == "healthy"
+    watcher.close()
+    store.engine.dispose()
