@@ -1,7 +1,8 @@
 """What each running role says of itself, in ``run/<role>.json`` of the deployment: written whole, twice a second.
 
-A file says what was so when it was written; whether the process still lives is asked of the system. One that is not
-written any more although its process lives belongs to a role that is stalled.
+A file says what was so when it was written; whether the process still lives is asked of the system, or, for one on another
+host (a container), told from the file's age. One that is not written any more although its process lives belongs to a role
+that is stalled.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 
 _EACH_S = 0.5
 _STALLED_S = 3.0
+_GONE_S = 10.0  # after so long a role on another host is taken for ended
 _ROOM_BYTES = 4 << 20
 
 
@@ -49,6 +52,7 @@ class RunFile:
         """Write it now."""
         about = {
             "role": self._role,
+            "host": socket.gethostname(),
             "pid": os.getpid(),
             "state": self.state,
             "started_at": self._started_at,
@@ -84,7 +88,8 @@ class RunFile:
 def starting(directory: Path, role: str, pid: int) -> None:
     """Say for a process that was just started what it will say itself as soon as it can."""
     now = time.time()
-    about = {"role": role, "pid": pid, "state": "starting", "started_at": now, "written_at": now}
+    host = socket.gethostname()
+    about = {"role": role, "host": host, "pid": pid, "state": "starting", "started_at": now, "written_at": now}
     _replace(directory / "run" / f"{role}.json", about)
 
 
@@ -104,8 +109,8 @@ def read(directory: Path, role: str) -> dict[str, Any]:
     made out: the role writes it anew."""
     try:
         about = json.loads((directory / "run" / f"{role}.json").read_text())
-        about["alive"] = about["state"] != "stopped" and _lives(int(about["pid"]))
         about["written_at"] = float(about["written_at"])
+        about["alive"] = about["state"] != "stopped" and _lives(about)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return {}
     found: dict[str, Any] = about
@@ -146,7 +151,10 @@ class Beats:
         return now - since > _STALLED_S or self._wall() - about["written_at"] > _STALLED_S
 
 
-def _lives(pid: int) -> bool:
+def _lives(about: dict[str, Any]) -> bool:
+    pid = int(about["pid"])
+    if about["host"] != socket.gethostname():
+        return abs(time.time() - float(about["written_at"])) < _GONE_S
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 
 import pytest
 
@@ -84,3 +85,17 @@ def test_a_full_disk_is_a_finding(tmp_path, monkeypatch):
     found = run_files.disk_full(tmp_path)
     assert found is not None
     assert found.code == "OW-1606"
+
+
+@pytest.mark.parametrize(("age_s", "alive"), [(1.0, True), (20.0, False)])
+def test_a_role_on_another_host_lives_while_its_file_is_new(tmp_path, age_s, alive):
+    """Its process id says nothing here: each container counts its own."""
+    file = RunFile(tmp_path, "streams")
+    file.stop()
+    said = json.loads(file.path.read_text())
+    nobody = (1 << 22) + 1  # Linux gives out no number so high
+    elsewhere = {**said, "state": "ready", "host": "another", "pid": nobody, "written_at": time.time() - age_s}
+    file.path.write_text(json.dumps(elsewhere))
+    assert run_files.read(tmp_path, "streams")["alive"] is alive
+    file.path.write_text(json.dumps({**elsewhere, "host": said["host"]}))
+    assert run_files.read(tmp_path, "streams")["alive"] is False
