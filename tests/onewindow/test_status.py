@@ -189,6 +189,15 @@ def test_a_dataset_that_keeps_up_is_live_though_something_is_under_way(city):
     watcher.close()
 
 
+def test_a_source_that_is_not_read_is_silent(city):
+    city.topics()
+    city.said |= {"looked_at": time.time() - 1_000, "saved_at": time.time() - 1_000}
+    city.decide()
+    city.up()
+    found = city.look()
+    assert (found["sources"][0]["state"], found["state"], codes(found)) == ("silent", "needs attention", ["OW-1212"])
+
+
 @pytest.mark.parametrize(("state", "word"), [("starting", "starting"), ("loading", "loading")])
 def test_what_passes_by_itself_needs_nobody(city, state, word):
     city.topics()

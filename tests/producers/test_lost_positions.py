@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from test_producer import Run, Source, folded, started, system  # noqa: F401  # the last two are fixtures
+from test_producer import Run, Source, folded, started, system, values  # noqa: F401  # started and system are fixtures
 
 from connectors.base import Page, Position
 from contracts.errors import PositionLost
 from producers.positions import load
+from producers.topics import POSITIONS
 
 
 class Keeping(Source):
@@ -67,3 +68,29 @@ def test_only_what_was_saved_durably_is_confirmed(broker, system, started):  # n
     again.until(lambda progress: progress.state == "live")
     again.end()
     assert source.confirmed[0] == 35, "a start confirms what was saved"
+
+
+def test_nothing_is_confirmed_before_its_save_is_acknowledged(broker, system, started, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("producers.producer.SAVE_EVERY_S", 0.0)
+    saves, early = [], []
+
+    def watch(batches, go):
+        saves.extend(batch for batch in batches if batch.topic == POSITIONS.name)
+        go()
+
+    class Watching(Keeping):
+        def confirm(self, dataset: str, position: Position) -> None:
+            super().confirm(dataset, position)
+            saved = [each["position"] for batch in saves if batch.taken for each in values(batch.data)]
+            if position["done"] > max((each["done"] for each in saved if each), default=0):
+                early.append(position)
+
+    source = Watching(4_000)
+    source.page = 5
+    run = started(source, send=watch, compression="none", deliver_s=20)
+    run.until(lambda now: now.state == "live")
+    run.end()
+    assert run.producer.progress.failures == 0
+    assert early == []
+    assert len(source.confirmed) > 2  # some while pages were still coming
+    assert source.confirmed[-1] == 4_000

@@ -129,6 +129,9 @@ def test_a_refused_record_stops_nothing_and_says_where(desk):
     assert kinds["RecordQuarantined"]["column"] == "id"
     assert kinds["RecordQuarantined"]["owner"] == "人社"
     assert "379901195001010245" not in json.dumps(kinds["RecordQuarantined"])
+    with desk.store.engine.connect() as connection:
+        (kept,) = connection.execute(sa.select(tables.quarantine)).mappings()
+    assert (kept["reason"], kept["column"], kept["mended"]) == ("id_check_digit", "id", False)
     assert desk.books() == {"accepted": 1, "quarantined": 1}
 
 
@@ -150,6 +153,13 @@ def test_a_deleted_record_is_retracted_once(desk):
     desk.take(desk.change("1"), desk.change("1", position=2, op="delete"), desk.change("1", position=3, op="delete"))
     assert [kind for kind, _ in desk.events()] == ["RecordAsserted", "RecordRetracted"]
     assert desk.books() == {"accepted": 2, "duplicate": 1}
+
+
+def test_an_older_version_does_not_bring_a_deleted_record_back(desk):
+    desk.take(desk.change("1"), desk.change("1", position=3, op="delete"))
+    desk.take(desk.change("1", position=2, name="李四"))
+    assert [kind for kind, _ in desk.events()] == ["RecordAsserted", "RecordRetracted"]
+    assert desk.books() == {"accepted": 2, "stale": 1}
 
 
 def test_what_the_dataset_is_not_to_hold_is_filtered_and_taken_back(desk):
@@ -223,6 +233,26 @@ def test_a_batch_given_twice_is_taken_once(desk):
     desk.take(*items)
     assert desk.sent() == before
     assert desk.books() == {"accepted": 2}
+
+
+@pytest.mark.parametrize("step", ["write", "count", "refuse", "mend", "post"])
+def test_a_crash_anywhere_in_a_batch_keeps_nothing_of_it(tmp_path, step):
+    class Crash(Exception):
+        pass
+
+    def crash(*_):
+        raise Crash
+
+    desk = Desk(f"sqlite:///{tmp_path}/streams.sqlite")
+    batch = [desk.change("1"), desk.change("2", sex="?!")]
+    real, desk.store.__dict__[step] = getattr(desk.store, step), crash
+    with pytest.raises(Crash):
+        desk.take(*batch)
+    assert (desk.sent(), desk.books(), desk.store.positions()) == ([], {}, {})
+    desk.store.__dict__[step] = real
+    desk.take(*batch)
+    assert desk.books() == {"accepted": 1, "quarantined": 1}
+    desk.store.engine.dispose()
 
 
 def test_a_hole_before_the_batch_is_out_of_step(desk):
