@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def pages(connector: SqlConnector, after=None) -> list[Page]:
 
 def rows(found: list[Page]) -> list[dict]:
     return [change.record for page in found for change in page.changes]
+
+
+@pytest.fixture
+def opened():
+    """What a test opens and does not close itself: tables and connectors."""
+    with ExitStack() as stack:
+
+        def opened(item):
+            stack.callback(item.close)
+            return item
+
+        yield opened
 
 
 class OnSqlite:
@@ -127,21 +140,21 @@ def test_reading_resumes_after_every_page(tmp_path_factory, items, page_rows):
 
 
 @pytest.mark.parametrize("page_rows", [1, 2, 100])
-def test_a_restart_reads_the_overlap_again_with_the_same_identity(tmp_path, page_rows):
-    table = OnSqlite(tmp_path / "a.db")
+def test_a_restart_reads_the_overlap_again_with_the_same_identity(tmp_path, page_rows, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([("a", 0), ("b", 20), ("c", 25)])
-    connector = SqlConnector(source(table.url, page_rows=page_rows))
+    connector = opened(SqlConnector(source(table.url, page_rows=page_rows)))
     before = pages(connector)
-    again = pages(SqlConnector(source(table.url, page_rows=page_rows)), before[-1].position)
+    again = pages(opened(SqlConnector(source(table.url, page_rows=page_rows))), before[-1].position)
     known = {(change.key, change.at) for page in before for change in page.changes}
     repeated = [(change.key, change.at) for page in again for change in page.changes]
     assert repeated == [(key, at) for key, at in sorted(known) if key in "bc"]
 
 
-def test_a_page_that_was_given_but_not_kept_is_given_again(tmp_path):
-    table = OnSqlite(tmp_path / "a.db")
+def test_a_page_that_was_given_but_not_kept_is_given_again(tmp_path, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([("a", 0), ("b", 20)])
-    connector = SqlConnector(source(table.url))
+    connector = opened(SqlConnector(source(table.url)))
     saved = pages(connector)[-1].position
     table.put([("late", 15)])
     lost = pages(connector, saved)
@@ -177,11 +190,11 @@ class Reader:
 
 
 @pytest.mark.parametrize("page_rows", [1, 3, 100])
-def test_a_source_that_was_restored_to_an_older_state_is_read_again(tmp_path, page_rows):
-    table = OnSqlite(tmp_path / "a.db")
+def test_a_source_that_was_restored_to_an_older_state_is_read_again(tmp_path, page_rows, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([(f"k{number}", number % 20) for number in range(20)])
     older = (tmp_path / "a.db").read_bytes()
-    reader = Reader(SqlConnector(source(table.url, page_rows=page_rows)))
+    reader = Reader(opened(SqlConnector(source(table.url, page_rows=page_rows))))
     reader.look()
     table.put([("k1", 50), ("new", 55)])
     reader.look()
@@ -197,12 +210,12 @@ def test_a_source_that_was_restored_to_an_older_state_is_read_again(tmp_path, pa
     assert len(reader.records) == 20
 
 
-def test_a_restored_table_that_lacks_too_many_deletes_nobody(tmp_path):
-    table = OnSqlite(tmp_path / "a.db")
+def test_a_restored_table_that_lacks_too_many_deletes_nobody(tmp_path, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([(f"k{number}", 1) for number in range(10)])
-    few = OnSqlite(tmp_path / "few.db")
+    few = opened(OnSqlite(tmp_path / "few.db"))
     few.put([("k1", 2)])
-    reader = Reader(SqlConnector(source(table.url)))
+    reader = Reader(opened(SqlConnector(source(table.url))))
     reader.look()
     table.put([("k2", 50)])
     reader.look()
@@ -213,10 +226,10 @@ def test_a_restored_table_that_lacks_too_many_deletes_nobody(tmp_path):
     assert ["person has 1 rows, 9 fewer than" in note for note in reader.notes] == [True]
 
 
-def test_an_emptied_table_is_not_taken_for_a_restored_one(tmp_path):
-    table = OnSqlite(tmp_path / "a.db")
+def test_an_emptied_table_is_not_taken_for_a_restored_one(tmp_path, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([("a", 1)])
-    reader = Reader(SqlConnector(source(table.url)))
+    reader = Reader(opened(SqlConnector(source(table.url))))
     reader.look()
     with table.engine.begin() as tx:
         tx.execute(sa.text("DELETE FROM person"))
@@ -224,10 +237,10 @@ def test_an_emptied_table_is_not_taken_for_a_restored_one(tmp_path):
     assert (reader.lost, list(reader.records)) == (0, ["a"])
 
 
-def test_a_deleted_newest_row_within_the_overlap_is_no_restored_state(tmp_path):
-    table = OnSqlite(tmp_path / "a.db")
+def test_a_deleted_newest_row_within_the_overlap_is_no_restored_state(tmp_path, opened):
+    table = opened(OnSqlite(tmp_path / "a.db"))
     table.put([("a", 50), ("b", 55)])
-    reader = Reader(SqlConnector(source(table.url)))
+    reader = Reader(opened(SqlConnector(source(table.url))))
     reader.look()
     with table.engine.begin() as tx:
         tx.execute(sa.text("DELETE FROM person WHERE id = 'b'"))
@@ -447,7 +460,7 @@ def test_number_cursor_is_read_without_overlap(connect, made):
     assert any("commits late" in finding.text for finding in connector.check())
 
 
-def test_what_is_missing_is_named(connect, made, postgres, database):
+def test_what_is_missing_is_named(connect, made, postgres, database, opened):
     admin = connect(autocommit=True)
     admin.execute("DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     with pytest.raises(PrivilegeMissing, match="GRANT SELECT ON person TO reader"):
@@ -461,9 +474,9 @@ def test_what_is_missing_is_named(connect, made, postgres, database):
     with pytest.raises(SourceRefused):
         pages(made(user="nobody_at_all"))
     with pytest.raises(SourceRefused):
-        pages(SqlConnector(source(postgres.url("no_such_database"))))
+        pages(opened(SqlConnector(source(postgres.url("no_such_database")))))
     with pytest.raises(SourceUnreachable):
-        pages(SqlConnector(source("postgresql+psycopg://u@127.0.0.1:1/d"), "hunter2"))
+        pages(opened(SqlConnector(source("postgresql+psycopg://u@127.0.0.1:1/d"), "hunter2")))
     with pytest.raises(SettingInvalid):
         SqlConnector(source("not a url"))
 
@@ -527,8 +540,8 @@ def test_check_and_discover_say_what_there_is(connect, made):
     assert isinstance(findings[-1].error, TableMissing)
 
 
-def test_a_password_shows_nowhere():
-    connector = SqlConnector(source("postgresql+psycopg://u@127.0.0.1:1/d"), "hunter2")
+def test_a_password_shows_nowhere(opened):
+    connector = opened(SqlConnector(source("postgresql+psycopg://u@127.0.0.1:1/d"), "hunter2"))
     (finding,) = connector.check()
     assert finding.level == "fail"
     assert "hunter2" not in finding.text + str(finding.error) + repr(finding)
@@ -559,8 +572,8 @@ def test_a_url_that_cannot_work_is_refused_without_showing_it(url, words):
         "postgresql+psycopg://u:geheim%40wort9@geheim.invalid/x",  # the driver says which host
     ],
 )
-def test_no_piece_of_a_password_shows(url):
-    connector = SqlConnector(source(url))
+def test_no_piece_of_a_password_shows(url, opened):
+    connector = opened(SqlConnector(source(url)))
     (finding,) = connector.check()
     with pytest.raises(OneWindowError) as caught:
         pages(connector)
