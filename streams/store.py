@@ -197,9 +197,8 @@ class Store:
     def present(self, connection: sa.Connection, dataset: str, partition: int) -> Iterator[tuple[str, str]]:
         """(record key, version) of each record of a dataset's partition that is not gone."""
         here = (record.c.dataset == dataset, record.c.partition == partition, record.c.state != "gone")
-        rows = connection.execution_options(yield_per=5_000).execute(
-            sa.select(record.c.record_key, record.c.version).where(*here)
-        )
+        query = sa.select(record.c.record_key, record.c.version).where(*here)
+        rows = connection.execute(query, execution_options={"yield_per": 5_000})  # of the statement, not the connection
         yield from (tuple(row) for row in rows)
 
     def write(self, connection: sa.Connection, dataset: str, partition: int, states: Mapping[str, State]) -> None:

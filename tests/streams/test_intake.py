@@ -475,3 +475,14 @@ def test_a_partition_that_is_behind_loses_nothing_by_the_mark_of_another(desk):
     assert [event["fields"]["name"] for kind, event in desk.events() if event["record_key"] == record("2")][
         -1
     ] == "李四"
+
+
+def test_a_mark_is_taken_on_postgresql_too(postgres):
+    """Reading what is there in parts must not make server-side cursors of the statements after it."""
+    desk = Desk(postgres.url(postgres.new_database()), partitions=1)
+    keys = [str(number) for number in range(40)]
+    desk.take(*(desk.change(key) for key in keys))
+    desk.take(*(desk.change(key, epoch=2) for key in keys[1:]), mark(desk, "complete", reading=2, position=2))
+    assert retracted(desk) == {record("0")}
+    assert desk.books() == {"accepted": 40, "duplicate": 39, "filtered": 1}
+    desk.store.engine.dispose()
