@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -35,8 +37,28 @@ class OncePerMinute(logging.Filter):
         return True
 
 
+class Lenient:
+    """A stream for logs: what can't be written, on a full disk say, is left out. Whoever logs has other work to do, and
+    would end in the middle of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write it if that can be done."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what is held back, if that can be done."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(role: str) -> None:
     """Log as this role. Libraries are heard from warnings on, each message of theirs once a minute."""
+    lenient = cast(TextIO, Lenient(sys.stderr))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -44,12 +66,10 @@ def configure(role: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=lenient),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.WARNING, stream=lenient, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(OncePerMinute())

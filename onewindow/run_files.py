@@ -40,7 +40,7 @@ class RunFile:
         self._stop = threading.Event()
         self._started_at = time.time()
         self._thread = threading.Thread(target=self._keep, name="run-file", daemon=True)
-        self.write()
+        self._write_if_possible()
         self._thread.start()
 
     def ready(self) -> None:
@@ -100,8 +100,12 @@ def clear(directory: Path, role: str) -> None:
 
 def _replace(path: Path, about: dict[str, Any]) -> None:
     beside = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-    beside.write_text(json.dumps(about, ensure_ascii=False))
-    beside.replace(path)
+    try:
+        beside.write_text(json.dumps(about, ensure_ascii=False))
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)  # on a full disk it would stay as it is, half written
+        raise
 
 
 def read(directory: Path, role: str) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Supervisor:
                 role.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, SUPERVISOR: str(os.getpid())},
             )  # fmt: skip
-        run_files.starting(self._directory, role.name, role.process.pid)
+        with suppress(OSError):  # a full disk: it says so itself when there is room
+            run_files.starting(self._directory, role.name, role.process.pid)
         role.started_at, role.starts = time.monotonic(), role.starts + 1
 
     def tend(self) -> None:

@@ -79,6 +79,21 @@ def test_a_file_that_could_not_be_written_is_written_as_soon_as_it_can(tmp_path,
     assert run_files.read(tmp_path, "streams")["state"] == "stopped"
 
 
+def test_a_role_starts_on_a_full_disk_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def write_text(path, text):
+        path.write_bytes(text[:10].encode())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_files.Path, "write_text", write_text)
+    file = RunFile(tmp_path, "streams")
+    file.ready()
+    file.stop()
+    assert list((tmp_path / "run").iterdir()) == []
+    monkeypatch.undo()
+    file.ready()
+    assert run_files.read(tmp_path, "streams")["state"] == "ready"
+
+
 def test_a_full_disk_is_a_finding(tmp_path, monkeypatch):
     assert run_files.disk_full(tmp_path) is None
     monkeypatch.setattr(run_files, "_ROOM_BYTES", 1 << 62)
