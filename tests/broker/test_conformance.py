@@ -52,9 +52,10 @@ async def until(ask, wanted, seconds=60):
 
 
 async def new_topic(client, partitions=1, **configs):
-    """A topic whose partitions are led."""
+    """A topic whose partitions are led. It keeps what is in it: records here are of 1970, and a broker looks for old ones
+    at any time."""
     topic = name()
-    assert (await client.create(topic, partitions, **configs)).error_code == Code.NONE
+    assert (await client.create(topic, partitions, **{"retention_ms": "-1", **configs})).error_code == Code.NONE
     for number in range(partitions):
         await until(lambda number=number: list_offset(client, topic, LATEST, number), lambda found: found[0] == 0)
     return topic
@@ -72,13 +73,20 @@ async def list_offset(client, topic, timestamp, partition=0):
     return found.error_code, found.offset, found.timestamp
 
 
+async def put(client, topic, records):
+    """Records that are in the log when this returns."""
+    assert (await client.produce(topic, records)).error_code == Code.NONE
+
+
 async def read(client, topic):
     """(offset, key, value) of the whole partition."""
-    _, offset, _ = await list_offset(client, topic, EARLIEST)
-    _, end, _ = await list_offset(client, topic, LATEST)
+    (_, offset, _), (_, end, _) = [
+        await until(lambda when=when: list_offset(client, topic, when), lambda found: found[0] == Code.NONE)
+        for when in (EARLIEST, LATEST)
+    ]
     found = []
     while offset < end:
-        data = bytes((await client.fetch(topic, offset)).records)
+        data = bytes((await client.fetch(topic, offset)).records or b"")
         while data and offset < end:
             size = header_of(data[:61]).size
             if size > len(data):
@@ -151,7 +159,7 @@ def test_a_fetch_waits_for_what_is_not_there_yet(port):
     async def main(client):
         topic, other = await new_topic(client), await WireClient.connect(port)
         fetching = asyncio.create_task(other.fetch(topic, 0, wait_ms=30_000))
-        await client.produce(topic, batch(*values(1)))
+        await put(client, topic, batch(*values(1)))
         assert RecordBatch(bytes((await fetching).records)).base_offset == 0
 
     run(port, main)
@@ -214,9 +222,9 @@ def test_producer_ids_are_never_given_twice(port):
 
 def test_offsets_are_found_by_place_and_by_time(port):
     async def main(client):
-        topic = await new_topic(client, retention_ms="-1")
+        topic = await new_topic(client)
         for at in (1_000, 3_000, 2_000):
-            await client.produce(topic, batch(*values(1), timestamp=at))
+            await put(client, topic, batch(*values(1), timestamp=at))
         found = {at: await list_offset(client, topic, at) for at in (EARLIEST, LATEST, NEWEST, 0, 1_001, 3_000, 3_001)}
         assert found == {
             EARLIEST: (0, 0, -1), LATEST: (0, 3, -1), NEWEST: (0, 1, 3_000),
@@ -229,8 +237,8 @@ def test_offsets_are_found_by_place_and_by_time(port):
 def test_records_below_an_offset_can_be_deleted(port):
     async def main(client):
         topic = await new_topic(client)
-        await client.produce(topic, batch(*values(3)))
-        await client.produce(topic, batch(*values(3)))
+        await put(client, topic, batch(*values(3)))
+        await put(client, topic, batch(*values(3)))
         kind = admin.DeleteRecordsRequest.DeleteRecordsTopic
         asked = [kind(name=topic, partitions=[kind.DeleteRecordsPartition(partition_index=0, offset=4)])]
         answer = await client.ask("DeleteRecords", topics=asked, timeout_ms=5_000)
@@ -297,7 +305,7 @@ def test_topics_are_made_once_and_only_if_they_can_be(port):
 def test_a_deleted_topic_is_gone_and_its_name_is_free(port):
     async def main(client):
         topic = await new_topic(client)
-        await client.produce(topic, batch(*values(3)))
+        await put(client, topic, batch(*values(3)))
         assert (await delete(client, topic)) == Code.NONE
         await until(
             lambda: list_offset(client, topic, LATEST), lambda found: found[0] == Code.UNKNOWN_TOPIC_OR_PARTITION
@@ -354,7 +362,7 @@ def test_settings_are_shown_changed_and_taken_back(port):
 def test_partitions_are_added_and_never_taken_away(port):
     async def main(client):
         topic = await new_topic(client, 2)
-        await client.produce(topic, batch(*values(2)))
+        await put(client, topic, batch(*values(2)))
 
         async def grow(count):
             kind = admin.CreatePartitionsRequest.CreatePartitionsTopic
@@ -379,9 +387,9 @@ def test_a_compacted_topic_keeps_the_last_value_of_each_key(port):
         topic = await new_topic(client, cleanup_policy="compact", **ratio)
         for turn in range(1, 6):  # the time of each batch is beyond the segment of the one before
             pairs = [(b"k%d" % key, b"%d" % turn) for key in range(5)]
-            await client.produce(topic, batch(*pairs, timestamp=turn * 10_000))
-        await client.produce(topic, batch((b"k0", None), timestamp=100_000))
-        await client.produce(topic, batch((b"last", b"1"), timestamp=200_000))  # in the segment that is written to
+            await put(client, topic, batch(*pairs, timestamp=turn * 10_000))
+        await put(client, topic, batch((b"k0", None), timestamp=100_000))
+        await put(client, topic, batch((b"last", b"1"), timestamp=200_000))  # in the segment that is written to
 
         def latest(records):
             return {key: value for _, key, value in records if key != b"last"}
@@ -398,7 +406,7 @@ def test_a_compacted_topic_keeps_the_last_value_of_each_key(port):
 def test_what_is_older_than_the_retention_goes(port):
     async def main(client):
         topic = await new_topic(client, retention_ms="3600000", segment_ms="1000")
-        kept = await new_topic(client, retention_ms="-1", segment_ms="1000")
+        kept = await new_topic(client, segment_ms="1000")
         now = int(time.time() * 1_000)
         for one in (topic, kept):
             await client.produce(one, batch(*values(2), timestamp=now - 7_200_000))
