@@ -195,18 +195,38 @@ def _find(
     lock: bool,
     postgresql: bool,
 ) -> str:
-    sign = "%s" if postgresql else "?"
-    cells = ", ".join(
-        f'"{name}"::text' if postgresql and isinstance(table.c[name].type, sa.JSON) else f'"{name}"' for name in names
+    if postgresql:
+        return _find_each(table, names, key, equal, condition=condition, lock=lock)
+    where = " AND ".join(
+        [
+            *(f'"{name}" = ?' for name in equal),
+            f'"{key}" IN (SELECT value FROM json_each(?))',
+            *([condition] if condition else []),
+        ]
     )
-    among = (
-        f'"{key}" = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))'
-        if postgresql
-        else f'"{key}" IN (SELECT value FROM json_each(?))'
+    cells = ", ".join(f'"{name}"' for name in names)
+    return f'SELECT {cells} FROM "{table.name}" WHERE {where}'
+
+
+def _find_each(
+    table: sa.Table, names: tuple[str, ...], key: str, equal: tuple[str, ...], *, condition: str, lock: bool
+) -> str:
+    """PostgreSQL's form: each key is looked up in the index by itself, in the order of the keys.
+
+    With ``= ANY(array)`` a table without statistics, as a new view's is until autovacuum comes, is planned as if ``equal``
+    left a handful of rows: they are all read, and each is compared with the whole array. A subquery with OFFSET or a lock
+    is planned on its own, so that no statistics can lead away from the index.
+    """
+    cells = ", ".join(f'"{name}"::text' if isinstance(table.c[name].type, sa.JSON) else f'"{name}"' for name in names)
+    where = " AND ".join(
+        [*(f'"{name}" = %s' for name in equal), f'"{key}" = wanted."key"', *([condition] if condition else [])]
     )
-    where = " AND ".join([*(f'"{name}" = {sign}' for name in equal), among, *([condition] if condition else [])])
-    tail = f' ORDER BY "{key}" FOR UPDATE' if postgresql and lock else ""
-    return f'SELECT {cells} FROM "{table.name}" WHERE {where}{tail}'
+    keys = 'SELECT DISTINCT value AS "key" FROM json_array_elements_text(%s::json) ORDER BY 1 OFFSET 0'
+    tail = "FOR UPDATE" if lock else "OFFSET 0"
+    return (
+        f"SELECT found.* FROM ({keys}) AS wanted CROSS JOIN LATERAL "
+        f'(SELECT {cells} FROM "{table.name}" WHERE {where} {tail}) AS found'
+    )
 
 
 def find(
@@ -227,7 +247,9 @@ def find(
     if not among:
         return []
     sql = _find(table, names, key, tuple(equal), condition=condition, lock=lock, postgresql=is_postgresql(connection))
-    result = connection.exec_driver_sql(sql, (*equal.values(), _encode(among).decode()))
+    wanted = _encode(among).decode()
+    values = (wanted, *equal.values()) if is_postgresql(connection) else (*equal.values(), wanted)
+    result = connection.exec_driver_sql(sql, values)
     assert result.cursor is not None
     rows = cast(
         list[Row], result.cursor.fetchall()
