@@ -343,10 +343,12 @@ class NumberGap(InvariantBroken):
 
 
 class ViewOutdated(InvariantBroken):
-    """The view was made by another version of a projection or another declaration of authority; it must be made anew
-    from the log."""
+    """The view was made by a newer version of OneWindow, or under another declaration of authority, so it can't go on as it
+    is. (One that was made by an older version is no error: the projections role makes it anew by itself.)"""
 
-    code, chinese, exit_code = "OW-1407", "视图由旧版投影或旧的权威声明生成,需要重建", 78
+    code, chinese, exit_code = "OW-1407", "视图由更新的版本或另一份权威声明生成,需要重建", 78
+    is_older = False
+    """Whether the code is newer than the view, and nothing else differs."""
 
 
 class ViewMissing(ConfigError):
@@ -374,6 +376,13 @@ class BooksWrong(InvariantBroken):
     transaction, so the store was changed by somebody else, or restored in part."""
 
     code, chinese = "OW-1410", "账目与位点不符"
+
+
+class MappingReplaced(RetryLater):
+    """Another mapping of the dataset came into force while a remap was at work: a worker of streams was started with another
+    source file. What the remap had said again is as its own mapping makes it; nothing was lost."""
+
+    code, chinese = "OW-1412", "重新映射期间,另一份映射已生效"
 
 
 # 15xx: asking --------------------------------------------------------------------------------------------------------

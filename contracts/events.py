@@ -20,6 +20,9 @@ RESIDENT_TOPIC = "community.resident"
 
 ORIGIN_HEADER = "ce_source"
 """CloudEvents ``source``: the input partition that the event was decided from, ``department.hrss.insured_person/0``."""
+REMAP_ORIGIN = "remap."
+"""How ``ce_source`` begins where no input partition led to an event, but a remap: ``remap.hrss.insured_person/0``. Such an
+event says again, under a mended mapping, what came long ago."""
 NUMBER_HEADER = "ce_sequence"
 """CloudEvents extension ``sequence``: 0, 1, 2 … per (``ce_source`` -> output partition)."""
 

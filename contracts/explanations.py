@@ -232,9 +232,9 @@ EXPLAINED: dict[str, Explained] = {
         "streams 运行时无需处理，会重新发送；如果一直存在，查看 run/streams.log。",
     ),
     "OW-1407": Explained(
-        "视图由另一版本的投影或另一份权威声明生成，必须从日志重新生成。",
-        "Set authority back if that was changed by mistake; else move the view's database away and start again.",
-        "如果是误改了 authority，改回原样；否则移走视图的数据库后重新启动。",
+        "视图由更新版本的 OneWindow 或另一份权威声明生成，不能照原样继续。由旧版本生成的视图不是错误，projections 会自行重建。",
+        "Set authority back if that was changed by mistake, or run the version of OneWindow that made the view; else make it anew: `onewindow rebuild`.",
+        "如果是误改了 authority，改回原样；或运行生成该视图的 OneWindow 版本；否则重建：`onewindow rebuild`。",
     ),
     "OW-1408": Explained(
         "view.url 处还没有视图：该部署从未启动过。",
@@ -255,6 +255,11 @@ EXPLAINED: dict[str, Explained] = {
         "归档中有一个文件缺失、被改动，或两个文件之间有空洞。不再从归档提供任何内容，以免视图缺少空洞中的事件。",
         "Restore the archive's files from a backup; what the topics still hold is not lost.",
         "从备份恢复归档文件；主题中仍有的事件没有丢失。",
+    ),
+    "OW-1412": Explained(
+        "重新映射期间，另一个 streams 进程带着不同的来源文件启动，使另一份映射生效。没有任何数据丢失。",
+        "See that every worker of streams has the same source files, then run the remap again: `onewindow remap SYSTEM.DATASET`.",
+        "确认所有 streams 进程使用相同的来源文件，然后再次运行 `onewindow remap SYSTEM.DATASET`。",
     ),
     "OW-1501": Explained(
         "视图中没有这个标识或这个身份号码的居民。",

@@ -185,15 +185,18 @@ class History:
 
     def batches(self, until: Positions, since: Positions) -> Iterator[LogBatch]:
         """Each partition from the one offset up to the other."""
-        archived = self._archive.ends()
         for place, end in sorted(until.items()):
-            at, kept = since.get(place, 0), min(archived.get(place, 0), end)
-            if at < kept:
-                for first, to, records in self._archive.records(*place, at, kept):
-                    yield LogBatch(*place, first, to, [arrival(record) for record in records])
-                at = kept
-            if at < end:
-                yield from self._log.batches({place: end}, {place: at})
+            for first, to, records in self.records(*place, since.get(place, 0), end):
+                yield LogBatch(*place, first, to, [arrival(record) for record in records])
+
+    def records(self, topic: str, partition: int, at: int, end: int) -> Iterator[tuple[int, int, list[Any]]]:
+        """(first, to, records) of a partition, from offset ``at`` up to ``end``."""
+        kept = min(self._archive.ends().get((topic, partition), 0), end)
+        if at < kept:
+            yield from self._archive.records(topic, partition, at, kept)
+            at = kept
+        if at < end:
+            yield from self._log.records(topic, partition, at, end)
 
 
 def _by_day(pieces: Iterator[tuple[int, int, list[Any]]]) -> Iterator[tuple[int, int, list[Any]]]:

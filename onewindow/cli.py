@@ -110,6 +110,20 @@ def rebuild(as_json: Json = False) -> None:
     _print(found) if as_json else rebuilt(found)
 
 
+@app.command()
+def remap(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")], as_json: Json = False) -> None:
+    """Put a mended mapping into force, and say again what it makes of everything that was read before.
+
+    Streams may run meanwhile and needs no restart; broken off, it goes on where it stood. A second run changes nothing.
+    """
+    from onewindow.remapping import remap as do
+    from onewindow.show import bar, remapped
+
+    with bar("remapping") as tell:
+        found = do(_deployment(), dataset, tell)
+    _print(found) if as_json else remapped(found)
+
+
 @archive.command("write")
 def archive_write(as_json: Json = False) -> None:
     """Take over what the topics hold beyond the archive, as Parquet files by system and day."""
@@ -225,13 +239,25 @@ def community(
 
 
 @app.command()
-def verify(as_json: Json = False) -> None:
-    """Fold the log beside the view to the same offsets, and compare them. Exit 0: equal. Exit 1: they differ."""
+def verify(
+    since: Annotated[
+        str, typer.Option("--from", metavar="community|department", help="How far back to go: to which topics.")
+    ] = "community",
+    as_json: Json = False,
+) -> None:
+    """Fold the log beside the view to the same offsets, and compare them. Exit 0: equal. Exit 1: they differ.
+
+    --from department goes one step further back: what streams decided is compared with what the departments' topics say
+    under the present mappings.
+    """
     from onewindow import show
+    from onewindow.decisions import verify_decisions
     from onewindow.verifying import verify as compare
 
+    if since not in ("community", "department"):
+        raise typer.BadParameter(f"{since} is neither community nor department", param_hint="--from")
     with show.bar("folding the log") as tell:
-        found = compare(_deployment(), tell)
+        found = compare(_deployment(), tell) if since == "community" else verify_decisions(_deployment(), tell)
     _print(found) if as_json else show.verified(found)
     raise typer.Exit(0 if found["equal"] else 1)
 

@@ -127,7 +127,7 @@ class EventsLog:
             to = min(end, self._consumer.position(place))
             if to <= at:
                 self.ends([topic])  # says it if the partition is offline
-            if to <= at or (records and records[0].offset > at and self._start(place) > at):
+            if to <= at or ((not records or records[0].offset > at) and self._start(place) > at):
                 raise TopicWrong(
                     f"{topic}/{partition} gives nothing at offset {at} of {end}",
                     fix="its start was dropped by retention before it was archived: restore the archive of that time, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from contracts.events import RESIDENT_TOPIC
@@ -11,7 +12,7 @@ from onewindow.archive import Archive, History
 from onewindow.events_log import EventsLog, identity
 from onewindow.settings import Deployment
 from projections.databases import open_view
-from projections.rebuild import rebuild
+from projections.rebuild import Rebuilt, rebuild, renew
 from projections.verify import snapshot
 from projections.winners import Authority
 
@@ -25,17 +26,8 @@ def archive_of(deployment: Deployment) -> Archive:
 
 def rebuild_view(deployment: Deployment, progress: Progress) -> dict[str, Any]:
     """Make the view anew beside the live one, from archive and topics, and swap. Says what it became."""
-    log = EventsLog(deployment.bootstrap, [RESIDENT_TOPIC])
-    try:
-        done = rebuild(
-            deployment.view_url,
-            Authority(deployment.settings.authority),
-            identity(deployment.bootstrap, [RESIDENT_TOPIC]),
-            History(archive_of(deployment), log),
-            progress,
-        )
-    finally:
-        log.close()
+    done = _made_anew(deployment, progress, rebuild)
+    assert done is not None
     engine = open_view(deployment.view_url)
     try:
         now = snapshot(engine)
@@ -49,6 +41,27 @@ def rebuild_view(deployment: Deployment, progress: Progress) -> dict[str, Any]:
         "digest": now.digest,
         "tables": dict(now.tables),
     }
+
+
+def is_archived(deployment: Deployment) -> bool:
+    """Whether the archive holds events of residents, so that the topic alone may not be all of history."""
+    return any(topic == RESIDENT_TOPIC for topic, _ in archive_of(deployment).ends())
+
+
+def renew_view(deployment: Deployment, progress: Progress) -> Rebuilt | None:
+    """The same for a view that an older version made, or that is not there; None where it is as it should be."""
+    return _made_anew(deployment, progress, renew)
+
+
+def _made_anew(deployment: Deployment, progress: Progress, how: Callable[..., Rebuilt | None]) -> Rebuilt | None:
+    with closing(EventsLog(deployment.bootstrap, [RESIDENT_TOPIC])) as log:
+        return how(
+            deployment.view_url,
+            Authority(deployment.settings.authority),
+            identity(deployment.bootstrap, [RESIDENT_TOPIC]),
+            History(archive_of(deployment), log),
+            progress,
+        )
 
 
 def archive_topics(deployment: Deployment, progress: Progress) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -66,18 +66,29 @@ class _Came(NamedTuple):
 class LostAndFound:
     """Asks for each loss once: by topic and reading. ``open_log`` connects to the log of the readers' topics."""
 
-    def __init__(self, store: sa.Engine, readers: Sequence[Reader], open_log: Callable[[], Log]) -> None:
+    def __init__(self, store: sa.Engine, readers: Iterable[Reader], open_log: Callable[[], Log]) -> None:
         self._store, self._open_log = store, open_log
         self._log: Log | None = None
         self._asked = set[tuple[str, int]]()
-        self._readers = {department_topic(reader.system, reader.dataset): reader for reader in readers}
+        self._readers: Mapping[str, Reader] = {}
+        self._known: Mapping[str, Reader] = {}
+        self.watch(readers)
+
+    def watch(self, readers: Iterable[Reader]) -> None:
+        """Look at these too. Thread-safe."""
+        self._readers = {
+            **self._readers, **{department_topic(reader.system, reader.dataset): reader for reader in readers}
+        }  # fmt: skip
 
     def look(self) -> list[str]:
         """Look once; the topics that are read again for it. In this order: what was acknowledged before the log's end was
         looked at is in the log, and what streams has read up to that end can't come any more."""
-        said = {topic: reader.progress for topic, reader in self._readers.items()}
+        readers = self._readers
+        said = {topic: reader.progress for topic, reader in readers.items()}
+        if self._log is not None and readers is not self._known:
+            self._close()
         if self._log is None:
-            self._log = self._open_log()
+            self._log, self._known = self._open_log(), readers
         ends, came = self._log.ends(), self._came()
         again = []
         wishes = self._wishes()
@@ -88,7 +99,7 @@ class LostAndFound:
             why = "events were lost on the way" if lost else "a person wished it"
             log.warning("a dataset is read again", topic=topic, reading=now.reading, why=why)
             self._asked.add((topic, now.reading))
-            self._readers[topic].reread()
+            readers[topic].reread()
             again.append(topic)
         return again
 
@@ -121,8 +132,12 @@ class LostAndFound:
                 self.look()
             except RetryLater as error:
                 log.warning("losses can't be looked for now", code=error.code)
+        self._close()
+
+    def _close(self) -> None:
         if self._log is not None:
             self._log.close()
+            self._log = None
 
 
 def _lost(topic: str, now: Progress, ends: Ends, came: Mapping[int, _Came]) -> bool:

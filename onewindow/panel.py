@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 _COLOURS = {"live": "green", "ready": "green", "ok": "green", "healthy": "bold green", "loading": "cyan",
-            "catching up": "cyan", "starting": "cyan", "warn": "yellow", "waiting": "yellow", "asks": "yellow",
+            "catching up": "cyan", "starting": "cyan", "rebuilding": "cyan", "warn": "yellow", "waiting": "yellow", "asks": "yellow",
             "needs attention": "bold yellow", "silent": "red", "paused": "red", "down": "red", "fail": "red"}  # fmt: skip
 _BAR = 10  # cells
 UNKNOWN = "-"

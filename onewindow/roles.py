@@ -22,13 +22,16 @@ from contracts.errors import (
     PortTaken,
     RetryLater,
     SettingInvalid,
+    ViewOutdated,
 )
 from contracts.events import RESIDENT_TOPIC
-from contracts.sources import department_topic
+from contracts.sources import Source, department_topic
 from onewindow.ending import end_with_supervisor
 from onewindow.locks import locked
+from onewindow.newcomers import Newcomers
 from onewindow.run_files import RunFile
 from onewindow.settings import Deployment
+from projections.engine import ViewEngine
 
 log = structlog.get_logger()
 
@@ -134,50 +137,22 @@ def _ensure_topics(deployment: Deployment) -> None:
 
 
 def connectors(deployment: Deployment) -> None:
-    """All sources, a thread a dataset."""
-    from connectors import open_connector
+    """All sources."""
     from onewindow import deployment_key
-    from onewindow.events_log import EventsLog
-    from onewindow.lost import LostAndFound
-    from producers.producer import DatasetProducer, Pace
-    from producers.publisher import Publisher
+    from onewindow.readers import Readers
     from projections.databases import open_view
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    producers: list[DatasetProducer] = []
-    run_file = RunFile(
-        deployment.directory, "connectors", lambda: {"datasets": [dataclasses.asdict(p.progress) for p in producers]}
-    )
     store = open_view(deployment.streams_url)
+    readers = Readers(deployment, store, prepare=_ensure_topics)
+    run_file = RunFile(
+        deployment.directory, "connectors", lambda: {"datasets": [dataclasses.asdict(p) for p in readers.progress]}
+    )
     _until_there(lambda: deployment_key.confirm(store, deployment.hasher), stop.is_set)
     _until_reachable(lambda: _ensure_topics(deployment), stop.is_set)
-    threads = []
-    for source in deployment.sources:
-        state = deployment.path("state") / source.system
-        state.mkdir(parents=True, exist_ok=True)
-        connector = open_connector(source, password=deployment.password(source), state=state)
-        for dataset in source.datasets:
-            producer = DatasetProducer(
-                connector,
-                source.system,
-                dataset,
-                bootstrap=deployment.bootstrap,
-                hasher=deployment.hasher,
-                publisher=lambda name=f"onewindow-{source.system}-{dataset}": Publisher(deployment.bootstrap, name),  # type: ignore[misc]
-                pace=Pace(every_s=source.connector.pause_s),
-            )
-            producers.append(producer)
-            threads.append(threading.Thread(target=producer.run, args=(stop,), name=f"{source.system}.{dataset}"))
-    lost = LostAndFound(store, producers, lambda: EventsLog(deployment.bootstrap, deployment.topics()))
-    threads.append(threading.Thread(target=lost.run, args=(stop,), name="lost-and-found"))
-    for thread in threads:
-        thread.start()
-    run_file.ready()
-    stop.wait()
-    for thread in threads:
-        thread.join()
+    readers.run(stop, run_file.ready)
     run_file.stop()
 
 
@@ -218,68 +193,74 @@ def streams(deployment: Deployment, instance: int = 1) -> None:
     run_file = RunFile(deployment.directory, _name("streams", instance))
     store, hasher = Store(open_view(deployment.streams_url)), deployment.hasher
     _until_there(lambda: deployment_key.confirm(store.engine, hasher))
-    _until_reachable(lambda: _ensure_topics(deployment), lambda: False)
-    topics = [department_topic(source.system, dataset) for source, dataset in deployment.datasets()]
-    about = identity(deployment.bootstrap, topics)
-    _until_there(lambda: store.prepare(about.cluster_id, about.topic_ids))
-    intakes = [
-        Intake(
-            store,
-            source.system,
-            dataset,
-            source.datasets[dataset],
-            owner=source.owner,
-            hasher=hasher,
-            partitions=deployment.settings.kafka.partitions,
-        )
-        for source, dataset in deployment.datasets()
-    ]
+
+    def intakes(of: Deployment, sources: list[Source]) -> list[Intake]:
+        _ensure_topics(of)
+        about = identity(of.bootstrap, [department_topic(source.system, dataset) for source, dataset in of.datasets()])
+        store.prepare(about.cluster_id, about.topic_ids)
+        return [
+            Intake(
+                store,
+                source.system,
+                dataset,
+                declared,
+                owner=source.owner,
+                hasher=hasher,
+                partitions=of.settings.kafka.partitions,
+            )
+            for source in sources
+            for dataset, declared in source.datasets.items()
+        ]
+
+    first: list[Intake] = _until_there(
+        lambda: _until_reachable(lambda: intakes(deployment, deployment.sources), lambda: False)
+    )
+    newcomers = Newcomers(deployment, intakes)
     _run_app(
         lambda: StreamsRole(
             store,
-            intakes,
+            first,
             bootstrap=deployment.bootstrap,
             instance=f"streams-{instance}",
             datadir=str(deployment.path("run") / f"faust-streams-{instance}"),
+            newcomers=newcomers.look,
         ),
         run_file,
     )
 
 
-def _until_there(work: Callable[[], Any], stop: Callable[[], bool] = lambda: False) -> None:
+def _until_there(work: Callable[[], Any], stop: Callable[[], bool] = lambda: False) -> Any:
     """A database that is away is waited for."""
     import time
 
     while not stop():
         try:
-            work()
+            return work()
         except RetryLater as error:
             log.warning("the database is waited for", code=error.code)
             time.sleep(1.0)
-        else:
-            return
+    return None
 
 
 def projections(deployment: Deployment, instance: int = 1) -> None:
     """The view."""
-    from onewindow.events_log import identity
     from projections.databases import open_view
-    from projections.engine import ViewEngine
     from projections.winners import Authority
     from streams.roles import ProjectionsRole
 
     roles: list[ProjectionsRole] = []
+    rebuilding: dict[str, int] = {}
 
     def tell() -> dict[str, Any]:
         if not roles:
-            return {}
+            return {"rebuilding": {**rebuilding}} if rebuilding else {}
         fresh = roles[0].freshness
         return {"freshness_ms": fresh.percentiles(), "measured": len(fresh), "applied": fresh.applied}
 
     run_file = RunFile(deployment.directory, _name("projections", instance), tell)
     _until_reachable(lambda: _ensure_topics(deployment), lambda: False)
     view = ViewEngine(open_view(deployment.view_url), Authority(deployment.settings.authority))
-    _until_there(lambda: view.prepare(identity(deployment.bootstrap, [RESIDENT_TOPIC])))
+    _until_there(lambda: _prepare_view(deployment, view, run_file, rebuilding))
 
     def make() -> ProjectionsRole:
         roles.append(
@@ -293,3 +274,44 @@ def projections(deployment: Deployment, instance: int = 1) -> None:
         return roles[0]
 
     _run_app(make, run_file)
+
+
+def _prepare_view(deployment: Deployment, view: ViewEngine, run_file: RunFile, told: dict[str, int]) -> None:
+    """Create what is missing. A view that an older version made is made anew; so is one that is not there, from the
+    archive, where there is one: the topic may have dropped what that holds. Raises ViewOutdated for any other reason."""
+    from onewindow.events_log import identity
+    from onewindow.history import is_archived
+
+    about = identity(deployment.bootstrap, [RESIDENT_TOPIC])
+    try:
+        view.prepare(about)
+        finding = "there is no view" if not view.positions() and is_archived(deployment) else ""
+    except ViewOutdated as error:
+        if not error.is_older:
+            raise
+        finding = error.finding
+    if finding:
+        log.warning("the view is made anew", finding=finding)
+        run_file.state = "rebuilding"
+        _renew(deployment, told)
+        view.prepare(about)
+
+
+def _renew(deployment: Deployment, told: dict[str, int]) -> None:
+    """Make the view anew, with its progress in the log and in ``told``. Readers keep the old one until it is done; started
+    again, it goes on where it stood."""
+    from onewindow.history import renew_view
+
+    said = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        told.update(events=done, of=total)
+        tenth = done * 10 // max(total, 1)
+        if tenth > said:
+            said = tenth
+            log.info("the view is made anew", events=done, of=total)
+
+    made = renew_view(deployment, tell)
+    if made is not None:
+        log.info("the view was made anew", events=made.events, resumed=made.resumed, seconds=round(made.seconds, 1))

@@ -147,9 +147,21 @@ def archived(found: dict[str, Any]) -> None:
     out.print(f"{found['rows']:,} records in {found['files']:,} files, in {found['directory']}")
 
 
+def remapped(found: dict[str, Any]) -> None:
+    """What a remap changed."""
+    out.print(f"{found['dataset']}: {found['read']:,} events read under mapping {found['mapping']}")
+    for name in ("same", "superseded", "asserted", "retracted", "released", "refused"):
+        out.print(f"  {name:<10} {found[name]:>10,}")
+    if found["waiting"]:
+        out.print("what was said waits to be published by streams; if that is not running, start it", style="dim")
+
+
 def verified(found: dict[str, Any]) -> None:
     """The outcome of verify."""
-    out.print(Text("the view equals its log", "bold green") if found["equal"] else Text("THE VIEW DIFFERS", "bold red"))
+    good, bad = "the view equals its log", "THE VIEW DIFFERS"
+    if found.get("from") == "department":
+        good, bad = "what streams decided is what the departments' topics say", "WHAT STREAMS DECIDED DIFFERS"
+    out.print(Text(good, "bold green") if found["equal"] else Text(bad, "bold red"))
     for name, about in found["tables"].items():
         out.print(
             f"  {name:<10} {about['rows']:>10,} rows  {about['digest'][:16]}…  {'' if about['equal'] else 'DIFFERS'}"
@@ -159,6 +171,8 @@ def verified(found: dict[str, Any]) -> None:
     for gap in found["gaps"]:
         out.print(f"  gap: {gap['origin']} expected {gap['expected']}, found {gap['found']}", style="yellow")
     out.print(f"  folded {found['events']:,} events; digest {found['digest'][:16]}…", style="dim")
+    for command in found.get("fix", ()):
+        out.print(f"  fix: {command}", soft_wrap=True)
 
 
 def refusals(found: list[dict[str, Any]], limit: int | None) -> None:

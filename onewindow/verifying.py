@@ -9,8 +9,10 @@ from typing import Any
 
 from contracts.events import RESIDENT_TOPIC
 from onewindow import damage
+from onewindow.archive import History
 from onewindow.databases import existing_view
 from onewindow.events_log import EventsLog
+from onewindow.history import archive_of
 from onewindow.settings import Deployment
 from projections.databases import reading
 from projections.reading import gaps
@@ -36,7 +38,8 @@ def verify(deployment: Deployment, progress: Callable[[int, int], None] = lambda
         with tempfile.TemporaryDirectory(prefix="onewindow-verify-") as folder, reading(live_engine) as ours:
             live, open_gaps = seen(ours), gaps(ours)
             authority = Authority(deployment.settings.authority)
-            folded_engine = fold(log, live.positions, f"sqlite:///{folder}/folded.sqlite", authority, progress)
+            history = History(archive_of(deployment), log)
+            folded_engine = fold(history, live.positions, f"sqlite:///{folder}/folded.sqlite", authority, progress)
             try:
                 with reading(folded_engine) as theirs:
                     found = compare(live, seen(theirs))

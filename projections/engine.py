@@ -151,8 +151,9 @@ class ViewEngine:
             raise LogTrimmed(
                 f"the view at {self._where} goes on from offset {stored} of {topic}/{partition}, but the log starts at "
                 f"{start}: {start - stored} offsets were dropped unread",
-                fix="lengthen the topic's retention (retention.ms), so that it does not happen again; then move the "
-                "databases of view and streams away and start again: the sources are read again",
+                fix="if it was archived: onewindow rebuild. Lengthen the topic's retention (retention.ms), so that it does not "
+                "happen again; without an archive, move the databases of view and streams away and start again: the "
+                "sources are read again",
             )
         if stored > end:
             raise LogTooShort(
@@ -331,8 +332,15 @@ def _outdated(found: Mapping[str, str], wanted: Mapping[str, str]) -> ViewOutdat
         else f"{name} is now version {wanted.get(name, 'none')}, was {found.get(name, 'none')}"
         for name in names
     ]
-    fix = _ANEW if names != ["authority"] else f"set authority back, or {_ANEW}"
-    return ViewOutdated(f"the view was made otherwise than it would be made now: {'; '.join(changes)}", fix=fix)
+    is_newer = any(int(found.get(name, 0)) > int(wanted.get(name, 0)) for name in names if name != "authority")
+    fix = "make it anew beside this one: onewindow rebuild"
+    if is_newer:
+        fix = f"run the version of OneWindow that made it, or {fix}"
+    elif "authority" in names:
+        fix = f"set authority back, or {fix}"
+    error = ViewOutdated(f"the view was made otherwise than it would be made now: {'; '.join(changes)}", fix=fix)
+    error.is_older = not is_newer and "authority" not in names
+    return error
 
 
 def read_positions(view: sa.Connection) -> dict[tuple[str, int], int]:

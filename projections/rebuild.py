@@ -8,9 +8,11 @@ offsets, and no reader sees the view go back.
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ NEXT = "onewindow_next"
 """The schema in which the next version grows; on SQLite the ending of its file."""
 
 _NEAR = 2_000  # events behind, below which the live view may be held still for the rest
+_LOCK = 0x0E_1D_0002
+"""Key of PostgreSQL's advisory lock that a rebuild holds."""
 _ATTEMPTS = 60  # a second apart, while the database or another writer is in the way
 
 Progress = Callable[[int, int], None]
@@ -48,11 +52,56 @@ class Rebuilt(NamedTuple):
 def rebuild(
     url: str | sa.URL, authority: Authority, identity: LogIdentity, log: LogReader, progress: Progress
 ) -> Rebuilt:
-    """Fold the log anew into the next version of the view at ``url``, and swap. The view may be written meanwhile.
+    """Fold the log anew into the next version of the view at ``url``, and swap. The view may be written meanwhile. Waits for
+    another rebuild that is at work.
 
     Raises DatabaseUnreachable when the database stays busy or away; run it again then, it goes on where it stood. What
     the log reader raises passes unchanged.
     """
+    with _alone(url):
+        return _rebuild(url, authority, identity, log, progress)
+
+
+def renew(
+    url: str | sa.URL, authority: Authority, identity: LogIdentity, log: LogReader, progress: Progress
+) -> Rebuilt | None:
+    """The same for a view that is outdated or empty, if it still is once no other rebuild is at work; None if it is not."""
+    with _alone(url):
+        live = open_view(url)
+        try:
+            view = ViewEngine(live, authority)
+            view.prepare(identity)
+            if view.positions():
+                return None
+        except ViewOutdated:
+            pass  # that is what it is for
+        finally:
+            live.dispose()
+        return _rebuild(url, authority, identity, log, progress)
+
+
+@contextmanager
+def _alone(url: str | sa.URL) -> Iterator[None]:
+    """Keep other rebuilds of the same view waiting. The system, or the server, lets go of it when this process ends."""
+    place, schema = next_url(sa.make_url(url))
+    if schema is None:
+        with Path(f"{place.database}.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    engine = open_view(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+            connection.rollback()  # the lock is the session's
+            yield
+    finally:
+        engine.dispose()
+
+
+def _rebuild(
+    url: str | sa.URL, authority: Authority, identity: LogIdentity, log: LogReader, progress: Progress
+) -> Rebuilt:
     began = time.monotonic()
     live = open_view(url)
     growing = _prepared(live.url, authority, identity)

@@ -148,6 +148,21 @@ class Residents:
         return row, Traits(*_traits(row))
 
 
+class Assertions:
+    """What each record says, and nothing of what follows from it."""
+
+    name = "assertions"
+    version = 1
+    topics: Sequence[str] = (RESIDENT_TOPIC,)
+    tables: Sequence[sa.Table] = (assertion,)
+
+    def apply(self, events: Sequence[ResidentEvent], view: sa.Connection) -> None:
+        """Fold a batch, by the very rule of the view."""
+        stored, records = _fold(events, view)
+        changed = [record for record in records.values() if record.event is not None or record.held_changed]
+        _write_assertions(view, changed, stored)
+
+
 def _as_declared(values: list[Value], types: tuple[type[Any], ...], seen: set[tuple[type[Any], ...]]) -> list[Value]:
     """The values in the types of their columns. The mapping made them so; one of another type may not stop the view."""
     made = [None if value is None else kind(value) for value, kind in zip(values, _KINDS, strict=True)]

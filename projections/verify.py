@@ -145,18 +145,36 @@ def differences(live: sa.Connection, folded: sa.Connection, table: sa.Table) -> 
             for row in chunk:
                 yield tuple(row[index] for index in at), row
 
-    ours, theirs = rows(live), rows(folded)
+    return unlike(table.name, names, rows(live), rows(folded))
+
+
+def unlike(
+    table: str,
+    names: Sequence[str],
+    ours: Iterator[tuple[tuple[str, ...], bulk.Row]],
+    theirs: Iterator[tuple[tuple[str, ...], bulk.Row]],
+) -> Iterator[Difference]:
+    """The rows that are not the same on both sides, each of which gives (key, row) in the order of the keys."""
     mine, other = next(ours, None), next(theirs, None)
     while mine is not None or other is not None:
         if other is None or (mine is not None and mine[0] < other[0]):
             assert mine is not None
-            yield Difference(table.name, mine[0], (), live=True, folded=False)
+            yield Difference(table, mine[0], (), live=True, folded=False)
             mine = next(ours, None)
         elif mine is None or other[0] < mine[0]:
-            yield Difference(table.name, other[0], (), live=False, folded=True)
+            yield Difference(table, other[0], (), live=False, folded=True)
             other = next(theirs, None)
         else:
-            columns = tuple(name for name, a, b in zip(names, mine[1], other[1], strict=True) if a != b)
+            columns = tuple(_columns(names, mine[1], other[1])) if mine[1] != other[1] else ()
             if columns:
-                yield Difference(table.name, mine[0], columns, live=True, folded=True)
+                yield Difference(table, mine[0], columns, live=True, folded=True)
             mine, other = next(ours, None), next(theirs, None)
+
+
+def _columns(names: Sequence[str], mine: bulk.Row, other: bulk.Row) -> Iterator[str]:
+    """Where two rows differ; within a document, at which of its names."""
+    for name, a, b in zip(names, mine, other, strict=True):
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from (f"{name}.{key}" for key in sorted({*a, *b}) if a.get(key) != b.get(key))
+        elif a != b:
+            yield name

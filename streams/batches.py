@@ -20,6 +20,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+_SUBSCRIBE_S = 0.2
+
 Locate = Callable[[Mapping[tuple[str, int], tuple[int, int]]], Awaitable[Mapping[tuple[str, int], int]]]
 """(topic, partition) -> (log start, log end) of what was assigned; gives the offsets to go on from."""
 
@@ -216,6 +218,15 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def batches(self, name: str) -> Any:
         """A topic whose events are whole batches."""
         return self.topic(name, schema=BatchSchema(), key_type=bytes, value_type=bytes)
+
+    async def begin(self, agent: Any, topic: str) -> None:
+        """Start an agent while the app runs. The group shares its partitions out anew; no worker is started again."""
+        self.agents.update_topic_index()
+        await agent.maybe_start()
+        self.topics._resubscribe_sleep_lock_seconds = 0.0  # noqa: SLF001 - Faust waits 45 s for more of them
+        while topic not in self.topics._topic_name_index:  # noqa: SLF001 - a change amid a rebalance is forgotten
+            self.topics._flag_changes()  # noqa: SLF001
+            await asyncio.sleep(_SUBSCRIBE_S)
 
     def fail(self, error: BaseException) -> None:
         """End the app for this reason."""

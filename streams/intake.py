@@ -80,12 +80,19 @@ class Intake:
         partitions: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store, self.system, self.dataset, self.declared = store, system, dataset, declared
+        self._store, self.system, self.dataset = store, system, dataset
         self.name, self.owner, self.hasher, self.partitions = f"{system}.{dataset}", owner, hasher, partitions
         self.topic, self.quarantine = department_topic(system, dataset), quarantine_topic(system, dataset)
         self._now = now
-        self.map = RecordMap(declared, today=now().date())
-        self.mapping = hashlib.sha256(declared.model_dump_json().encode()).hexdigest()[:16]
+        self._use(declared)
+
+    def _use(self, declared: DatasetSource) -> None:
+        self.declared, self.map = declared, RecordMap(declared, today=self._now().date())
+        self.mapping, self.meaning = fingerprints(declared)
+
+    def adopt(self) -> bool:
+        """Put this mapping into force; says whether it is another one than before."""
+        return self._store.adopt(self.topic, self.mapping, self.meaning, self.declared.model_dump_json())
 
     def take(self, partition: int, first: int, records: Sequence[Incoming]) -> Outcome:
         """Decide a batch that was fetched from ``first`` on, in one transaction.
@@ -98,6 +105,9 @@ class Intake:
         with writing(self._store.engine) as connection:
             to = records[-1].offset + 1 if records else first
             stood = self._store.advance(connection, self.topic, partition, first=first, to=to)
+            another = self._store.another(connection, self.topic, self.mapping)
+            if another is not None:  # a remap, or a worker that was started after this one, put it into force
+                self._use(DatasetSource.model_validate_json(another))
             fresh = [item for item in records if item.offset >= stood]
             numbers = self._number(connection, partition, fresh)
             keys = list({item.key for item in fresh})
@@ -174,11 +184,18 @@ class Intake:
         return after
 
 
+def fingerprints(declared: DatasetSource) -> tuple[str, str]:
+    """Of a whole declaration, and of the part that decides what becomes of a record."""
+    parts = (declared.model_dump_json(), declared.model_dump_json(include={"key", "where", "map"}))
+    whole, meaning = (hashlib.sha256(part.encode()).hexdigest()[:16] for part in parts)
+    return whole, meaning
+
+
 def way_on(system: str, dataset: str) -> str:
     """How a paused dataset goes on."""
     return (
-        f"compare sources/{system}.yaml with the source; after a change of the file start streams again, after one of the"
-        f" source run: onewindow source resume {system}.{dataset}"
+        f"compare sources/{system}.yaml with the source; after a change of the file: onewindow remap {system}.{dataset};"
+        f" after one of the source: onewindow source resume {system}.{dataset}"
     )
 
 

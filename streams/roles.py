@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from contracts.errors import DatasetPaused, EventUnreadable, SourceSick
-from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, RESIDENT_TOPIC
+from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, REMAP_ORIGIN, RESIDENT_TOPIC
 from projections.engine import Arrival, ViewEngine
 from streams.intake import Incoming, Intake, way_on
 from streams.relay import Publish, Relay
@@ -22,10 +22,11 @@ from streams.store import Store
 log = structlog.get_logger()
 
 _REMEMBERED = 20_000
+_WELCOME_S = 2.0
 
 
 class StreamsRole:
-    """Intake and relay of all datasets."""
+    """Intake and relay of all datasets. ``newcomers``: those that came since it was asked last; it may block."""
 
     def __init__(
         self,
@@ -36,7 +37,9 @@ class StreamsRole:
         instance: str,
         datadir: str,
         wrap: Callable[[Publish], Publish] = lambda publish: publish,
+        newcomers: Callable[[], list[Intake]] = list,
     ) -> None:
+        self._newcomers = newcomers
         self._store, self._intakes = store, {intake.topic: intake for intake in intakes}
         self._runner = Runner(
             "onewindow-streams",
@@ -56,21 +59,34 @@ class StreamsRole:
         """Whether Faust let go of everything when the role ended; away from its broker it may not."""
         return self._runner.stopped
 
+    async def _welcome(self) -> None:
+        """Take datasets that are added while the role works."""
+        while True:
+            await asyncio.sleep(_WELCOME_S)
+            for intake in await asyncio.to_thread(self._newcomers):
+                await self.join(intake)
+
+    async def join(self, intake: Intake) -> None:
+        """Take one more dataset."""
+        await self._runner.in_thread(intake.adopt)
+        self._intakes[intake.topic] = intake
+        await self._runner.join(intake.topic, self._take, self._taken)
+
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Work until told to stop."""
-        self._go_on_after_a_mend()
+        self._put_into_force()
         try:
-            await self._runner.run(stop, self._relay.run, ready=ready)
+            await self._runner.run(stop, self._relay.run, self._welcome, ready=ready)
         finally:
             await self._relay.close()
 
-    def _go_on_after_a_mend(self) -> None:
-        """A dataset that was paused under another mapping goes on."""
-        for topic, (mapping, _) in self._store.pauses().items():
-            intake = self._intakes.get(topic)
-            if intake is not None and intake.mapping != mapping:
-                self._store.end_pause(topic)
-                log.info("a paused dataset goes on under its new mapping", topic=topic)
+    def _put_into_force(self) -> None:
+        """All workers decide under the mappings that this one was started with. A dataset that was paused under another
+        one goes on."""
+        for topic, intake in self._intakes.items():
+            if intake.adopt():
+                fix = f"onewindow remap {intake.name}: what was decided before is as the old mapping made it"
+                log.info("a new mapping is in force", topic=topic, mapping=intake.meaning, fix=fix)
 
     def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
         """Decide a batch. A dataset that turns out sick is paused: its batches wait, all others go on."""
@@ -78,7 +94,7 @@ class StreamsRole:
         if (paused := self._store.pauses().get(topic)) is not None:
             raise DatasetPaused(paused[1], fix=way_on(intake.system, intake.dataset))
         try:
-            return intake.take(partition, first, [_incoming(record) for record in records])
+            return intake.take(partition, first, [incoming(record) for record in records])
         except SourceSick as sick:
             self._store.set_pause(topic, intake.mapping, sick.finding)
             raise DatasetPaused(sick.finding, fix=sick.fix) from sick
@@ -89,7 +105,8 @@ class StreamsRole:
         self._relay.wake()
 
 
-def _incoming(record: Any) -> Incoming:
+def incoming(record: Any) -> Incoming:
+    """A record of a department's topic as intake takes it."""
     headers = dict(record.headers)
     key, event_id, sequence = map(_text, (record.key, headers.get("ce_id"), headers.get("ce_sequence")))
     return Incoming(record.offset, key, event_id, sequence, record.value or b"")
@@ -150,7 +167,11 @@ class ProjectionsRole:
     def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
         arrivals = [arrival(record) for record in records]
         taken = self._view.take(topic, partition, first=first, to=records[-1].offset + 1, arrivals=arrivals)
-        return taken, [at for item in arrivals if (at := _committed(item.value)) is not None]
+        return taken, [
+            at
+            for item in arrivals
+            if not item.origin.startswith(REMAP_ORIGIN) and (at := _committed(item.value)) is not None
+        ]
 
     async def _taken(self, outcome: Any) -> None:
         taken, committed = outcome
@@ -184,4 +205,4 @@ def _committed(value: bytes) -> str | None:
     return value[start : value.index(b'"', start)].decode()
 
 
-__all__ = ["Freshness", "ProjectionsRole", "StreamsRole", "arrival"]
+__all__ = ["Freshness", "ProjectionsRole", "StreamsRole", "arrival", "incoming"]

@@ -65,7 +65,7 @@ class Runner:
                 log.warning("the database is waited for", code=error.code)
                 await asyncio.sleep(1.0)
 
-    def agent(self, topic: str, work: Work, after: Callable[[Any], Awaitable[None]]) -> None:
+    def agent(self, topic: str, work: Work, after: Callable[[Any], Awaitable[None]]) -> Any:
         """An agent for a topic: each batch goes through ``work``, then ``after`` gets what became of it."""
 
         async def each_batch(stream: Any) -> None:
@@ -76,7 +76,11 @@ class Runner:
                 await after(outcome)
 
         self._topics.append(topic)
-        self.app.agent(self.app.batches(topic), name=f"agents.{topic}")(each_batch)
+        return self.app.agent(self.app.batches(topic), name=f"agents.{topic}")(each_batch)
+
+    async def join(self, topic: str, work: Work, after: Callable[[Any], Awaitable[None]]) -> None:
+        """An agent for one more topic, while the role works."""
+        await self.app.begin(self.agent(topic, work, after), topic)
 
     async def _persist(self, topic: str, event: Any, work: Work) -> Any:
         """Do the work of a batch until it is done."""

@@ -114,7 +114,32 @@ reread = sa.Table(
     sa.Column("reading", _big, nullable=False, comment="the reading at the time of the wish; a newer one fulfils it"),
 )
 
+mapping = sa.Table(
+    "mapping",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("fingerprint", _text, nullable=False, comment="of the whole declaration that is in force"),
+    sa.Column(
+        "meaning", _text, nullable=False, comment="fingerprint of the part that decides what becomes of a record"
+    ),
+    sa.Column("declared", _text, nullable=False, comment="the declaration, as JSON"),
+    sa.Column("whole", sa.Boolean, nullable=False, comment="every record is as this mapping makes it"),
+    sa.Column(
+        "remap", _text, nullable=False, comment="of a remap that is not at its end: up to where, and counts, as JSON"
+    ),
+)
+
 BOOKS = ("accepted", "quarantined", "duplicate", "stale", "filtered")
+
+
+class ActiveMapping(NamedTuple):
+    """The mapping that a dataset is decided under; the columns of ``mapping`` after its key."""
+
+    fingerprint: str
+    meaning: str
+    declared: str
+    whole: bool
+    remap: str
 
 
 class State(NamedTuple):
@@ -254,6 +279,47 @@ class Store:
     def note_judgement(self, connection: sa.Connection, topic: str, partition: int, recent: str, since: int) -> None:
         """Remember it."""
         bulk.upsert(connection, judgement, [(topic, partition, recent, since)])
+
+    # -- mappings -----------------------------------------------------------------------------------------------------
+
+    def adopt(self, topic: str, fingerprint: str, meaning: str, declared: str) -> bool:
+        """Put a mapping into force: from the next batch on, every worker decides under it. Says whether it is another one
+        than before. What was decided before counts no more against the source, and a pause under another mapping ends."""
+        with writing(self.engine) as connection:
+            decided = any(self.hold(connection, topic).values())
+            ended = sa.delete(pause).where(pause.c.topic == topic, pause.c.mapping != fingerprint)
+            known = self.in_force(connection, topic)
+            changed = known is not None and known.fingerprint != fingerprint
+            if connection.execute(ended).rowcount or changed:
+                connection.execute(sa.update(judgement).where(judgement.c.topic == topic).values(recent=""))
+            if known is None or known.meaning != meaning:
+                row = ActiveMapping(fingerprint, meaning, declared, whole=not decided, remap="")
+            else:
+                row = known._replace(fingerprint=fingerprint, declared=declared)
+            bulk.upsert(connection, mapping, [(topic, *row)])
+            return changed
+
+    def in_force(self, connection: sa.Connection, topic: str) -> ActiveMapping | None:
+        """The mapping that a dataset is decided under; None before streams has begun with it."""
+        columns = [mapping.c[name] for name in ActiveMapping._fields]
+        row = connection.execute(sa.select(*columns).where(mapping.c.topic == topic)).one_or_none()
+        return ActiveMapping(*row) if row else None
+
+    def another(self, connection: sa.Connection, topic: str, fingerprint: str) -> str | None:
+        """The declaration that is in force, as JSON, if it is another one than this."""
+        query = sa.select(mapping.c.declared).where(mapping.c.topic == topic, mapping.c.fingerprint != fingerprint)
+        found: str | None = connection.scalar(query)
+        return found
+
+    def hold(self, connection: sa.Connection, topic: str) -> dict[tuple[str, int], int]:
+        """The offsets of a topic's partitions. Nothing of it is decided until the transaction ends."""
+        here = sa.select(position.c.partition, position.c.next_offset).where(position.c.topic == topic)
+        rows = connection.execute(here.order_by(position.c.partition).with_for_update())
+        return {(topic, row.partition): row.next_offset for row in rows}
+
+    def note_remap(self, connection: sa.Connection, topic: str, remap: str, *, whole: bool) -> None:
+        """Remember how far a remap has come."""
+        connection.execute(sa.update(mapping).where(mapping.c.topic == topic).values(remap=remap, whole=whole))
 
     # -- the outbox ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
+from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from contracts.errors import ArchiveDamaged, TopicWrong
@@ -163,9 +164,9 @@ class Trimmed:
     def __init__(self, log: EventsLog, start: int) -> None:
         self._log, self._start = log, start
 
-    def batches(self, until, since):
-        assert all(at >= self._start for at in since.values()), "asked for what is gone"
-        return self._log.batches(until, since)
+    def records(self, topic, partition, at, end):
+        assert at >= self._start, "asked for what is gone"
+        return self._log.records(topic, partition, at, end)
 
 
 def test_archive_and_topic_are_one_history(topic: Topic, tmp_path: Path):
@@ -194,3 +195,19 @@ def test_what_was_dropped_before_it_was_archived_is_a_clear_error():
     log._poll = lambda _: [SimpleNamespace(offset=5), SimpleNamespace(offset=6)]
     with pytest.raises(TopicWrong):
         list(log.records("t", 0, 0, 7))
+
+
+def test_a_topic_that_has_dropped_all_it_held_is_not_taken_for_an_empty_one(topic: Topic, broker, tmp_path: Path):
+    archive = Archive(tmp_path)
+    topic.say("0", "1", "2")
+    topic.archive(archive)
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.delete_records({TopicPartition(*topic.place): 3})
+    admin.close()
+    with pytest.raises(TopicWrong, match="archive"):
+        list(topic.log.records(*topic.place, 0, 3))
+    topic.say("3")
+    found = [
+        record.value for _, _, records in History(archive, topic.log).records(*topic.place, 0, 4) for record in records
+    ]
+    assert found == [b"0", b"1", b"2", b"3"]

@@ -22,7 +22,7 @@ from producers.topics import POSITIONS, TopicSpec, ensure_topics
 from projections.databases import open_view
 from streams.intake import Intake
 from streams.numbers import Numbers
-from streams.roles import _incoming
+from streams.roles import incoming
 from streams.store import Store, record
 
 PERSON = "department.hrss.person"
@@ -184,7 +184,7 @@ class Way:
             consumer.seek(place, at)
             while at < end:
                 records = consumer.poll(timeout_ms=1_000).get(place, [])
-                self.intake.take(partition, at, [_incoming(each) for each in records])
+                self.intake.take(partition, at, [incoming(each) for each in records])
                 at += len(records)
         consumer.close()
 

@@ -14,7 +14,7 @@ from projections import rebuild as rebuilding
 from projections.databases import reading, writing
 from projections.engine import LogIdentity, ViewEngine
 from projections.rebuild import discard, next_url, rebuild
-from projections.tables import resident
+from projections.tables import meta, resident
 from projections.winners import Authority
 
 
@@ -184,3 +184,65 @@ def test_readers_and_the_writer_go_on_meanwhile_and_nobody_sees_the_view_go_back
     kept = fingerprint(view)
     again(view, log)
     assert fingerprint(view) == kept
+
+
+def made_by(view: ViewEngine, **versions: str) -> None:
+    """Let the view say that these versions made it."""
+    with writing(view.engine) as connection:
+        for name, value in versions.items():
+            connection.execute(sa.update(meta).where(meta.c.name == name.replace("_", ".")).values(value=value))
+
+
+def renewed(view: ViewEngine, log: Log, authority: Authority = AUTHORITY):
+    return rebuilding.renew(view.engine.url, authority, LOG, log, quiet)
+
+
+def test_a_view_of_an_older_version_is_renewed_once(views: Views):
+    log = city()
+    view = live(views, log)
+    good = fingerprint(view)
+    with writing(view.engine) as connection:
+        connection.execute(sa.update(resident).values(name="as the old version had it"))
+    made_by(view, projection_residents="0")
+    done = renewed(view, log)
+    assert done is not None
+    assert done.events == sum(log.ends().values())
+    assert fingerprint(view) == good
+    assert renewed(view, log) is None
+
+
+@pytest.mark.parametrize(
+    ("versions", "authority", "older"),
+    [
+        ({"projection_residents": "0"}, AUTHORITY, True),
+        ({"projection_residents": "0", "schema": "1"}, AUTHORITY, True),
+        ({"projection_residents": "99"}, AUTHORITY, False),
+        ({"projection_residents": "0", "schema": "99"}, AUTHORITY, False),
+        ({}, Authority({}), False),
+        ({"projection_residents": "0"}, Authority({}), False),
+    ],
+)
+def test_only_a_view_that_is_older_in_every_way_is_renewed_unasked(sqlite_views: Views, versions, authority, older):
+    view = live(sqlite_views, city(3))
+    made_by(view, **versions)
+    with pytest.raises(ViewOutdated, match="onewindow rebuild") as error:
+        ViewEngine(view.engine, authority).prepare(LOG)
+    assert error.value.is_older is older
+
+
+def test_of_two_workers_that_find_it_outdated_one_renews_it(views: Views):
+    log = city()
+    view = live(views, log)
+    made_by(view, projection_residents="0")
+    met, done = threading.Barrier(2), []
+
+    def work() -> None:
+        met.wait()
+        done.append(renewed(view, log))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each is None for each in done) == [False, True]

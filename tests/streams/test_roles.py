@@ -10,7 +10,7 @@ from contracts.errors import EventUnreadable, InvariantBroken
 from projections.databases import open_view
 from projections.engine import Arrival, LogIdentity, ViewEngine
 from projections.winners import Authority
-from streams.roles import _incoming, arrival
+from streams.roles import ProjectionsRole, arrival, incoming
 
 TOPIC = "community.resident"
 HELD = (
@@ -50,5 +50,15 @@ def test_an_event_that_is_none_is_named_with_its_place_and_nothing_is_kept(bad):
 
 
 def test_what_another_tool_wrote_into_a_department_topic_is_no_traceback():
-    came = _incoming(record([("ce_id", b"\xff\x00")], key=b"\xff\x00", value=None))
+    came = incoming(record([("ce_id", b"\xff\x00")], key=b"\xff\x00", value=None))
     assert (came.key, came.event_id, came.sequence, came.value) == ("\ufffd\ufffd", "\ufffd\ufffd", "", b"")
+
+
+def test_what_a_remap_says_again_is_not_taken_for_a_late_change():
+    role = ProjectionsRole.__new__(ProjectionsRole)
+    role._view = SimpleNamespace(take=lambda *_, **__: "taken")
+    said = [
+        record([("ce_source", origin), ("ce_sequence", b"0")], value=b'{"committed_at":"%s"}' % at)
+        for origin, at in ((b"department.a.b/0", b"2026-11-01"), (b"remap.a.b/0", b"2020-01-01"))
+    ]
+    assert role._take(TOPIC, 0, 0, said) == ("taken", ["2026-11-01"])
