@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 WORKERS ?= 2
+MINUTES ?= 2
+SEED ?= 1
+ON ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services test-faults check format bench docs lock clean
+.PHONY: help setup demo test test-services test-faults chaos check format bench benchmarks docs lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +35,10 @@ test-services: $(READY)  ## the tests that use a broker or database, on Apache K
 test-faults: $(READY)  ## kill -9 of every role in the middle of work, and damage to what it works with
 	$(BIN)/pytest -q -p no:randomly -m faults --durations 6
 
+chaos: $(READY)  ## faults for MINUTES=2 from SEED=1 in a live city ON=embedded or services, with readers that check
+	@$(if $(filter services,$(ON)),$(BIN)/python tests/services/install.py)
+	@PYTHONPATH=tests $(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --on $(ON) $(if $(REPORT),--report $(REPORT))
+
 check: $(READY)  ## format, lint, types, import rules, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,6 +52,10 @@ format: $(READY)  ## format the code
 
 bench: $(READY)  ## how fast this machine does each part
 	@$(BIN)/onewindow bench
+
+benchmarks: $(READY)  ## beside Debezium, a hand-written loop and COPY: half an hour, on a quiet machine
+	$(BIN)/python tests/services/install.py
+	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## write docs/schemas and docs/errors.md anew from the code
 	$(BIN)/python -m contracts.schemas docs/schemas
