@@ -371,6 +371,13 @@ class ArchiveDamaged(InvariantBroken):
     code, chinese = "OW-1411", "归档文件缺失、被改动,或有空洞"
 
 
+class StoreOutdated(InvariantBroken):
+    """The store of streams was made by another version of OneWindow: its tables have other columns. Nothing was changed in
+    it. Unlike the view it is no fold of a single topic, so it isn't made anew unasked."""
+
+    code, chinese, exit_code = "OW-1413", "流处理的存储由其他版本生成", 78
+
+
 class BooksWrong(InvariantBroken):
     """Streams counted more or fewer records of a dataset than it took from its topic. Offset and counts are written in one
     transaction, so the store was changed by somebody else, or restored in part."""

@@ -261,6 +261,11 @@ EXPLAINED: dict[str, Explained] = {
         "See that every worker of streams has the same source files, then run the remap again: `onewindow remap SYSTEM.DATASET`.",
         "确认所有 streams 进程使用相同的来源文件，然后再次运行 `onewindow remap SYSTEM.DATASET`。",
     ),
+    "OW-1413": Explained(
+        "streams 的存储由其他版本的 OneWindow 生成，表的列不同。没有改动其中任何内容。它不像视图那样由单个主题折叠而成，因此不会自动重建。",
+        "Run the version that made it. Or end all roles, move the store, the view, `state/` and the broker's directory away (or delete the topics), and start again: all sources are read again.",
+        "运行生成它的版本；或停止所有角色，移走存储、视图、`state/` 和 broker 的目录（或删除主题），然后重新启动，所有来源会重新读取。",
+    ),
     "OW-1501": Explained(
         "视图中没有这个标识或这个身份号码的居民。",
         "See that the number is right, and with `onewindow status` that the view has caught up.",

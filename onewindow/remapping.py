@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from contracts.errors import AnotherLog, DatabaseDamaged, DatabaseUnreachable, DatasetUnknown, ViewOutdated
+from contracts.errors import (
+    AnotherLog,
+    DatabaseDamaged,
+    DatabaseUnreachable,
+    DatasetUnknown,
+    StoreOutdated,
+    ViewOutdated,
+)
 from contracts.events import RESIDENT_TOPIC
 from contracts.sources import department_topic
 from onewindow import damage, deployment_key
@@ -124,7 +131,7 @@ class _Work(NamedTuple):
 
     def _beside(self, folder: Path) -> tuple[Refold, Standing]:
         """The databases beside the store: as an earlier try left them, or empty if they were made of something else."""
-        with suppress(AnotherLog, ViewOutdated, DatabaseDamaged):
+        with suppress(AnotherLog, StoreOutdated, ViewOutdated, DatabaseDamaged):
             return self._opened(folder)
         shutil.rmtree(folder)
         return self._opened(folder)

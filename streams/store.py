@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep
+from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep, StoreOutdated
 from projections import bulk
 from projections.databases import reading, writing
 from streams.numbers import Numbers
@@ -159,8 +159,10 @@ class Store:
         self.engine = engine
 
     def prepare(self, cluster_id: str, topic_ids: Mapping[str, str]) -> None:
-        """Create what is missing. Raises AnotherLog when the stored offsets belong to another cluster or topic."""
+        """Create what is missing. Raises AnotherLog when the stored offsets belong to another cluster or topic,
+        StoreOutdated when the tables are those of another version."""
         with writing(self.engine) as connection:
+            self._check_tables(connection)
             metadata.create_all(connection)
             known = {row.topic: (row.cluster_id, row.topic_id) for row in connection.execute(sa.select(log))}
             for topic, topic_id in topic_ids.items():
@@ -172,6 +174,22 @@ class Store:
                         f"the store of streams at {where} holds offsets of another {topic} (cluster {known[topic][0]})",
                         fix="give it back the broker directory it was made with, or start from an empty deployment",
                     )
+
+    def _check_tables(self, connection: sa.Connection) -> None:
+        inspector = sa.inspect(connection)
+        there = set(inspector.get_table_names())
+        for table in metadata.sorted_tables:
+            if table.name not in there:
+                continue
+            found = {column["name"] for column in inspector.get_columns(table.name)}
+            if unlike := found ^ set(table.columns.keys()):
+                where = self.engine.url.render_as_string(hide_password=True)
+                raise StoreOutdated(
+                    f"the store of streams at {where} was made by another version: table {table.name} differs in"
+                    f" {', '.join(sorted(unlike))}",
+                    fix="run the version that made it; or end all roles, move the store, the view, state/ and the broker's"
+                    " directory away (or delete the topics), and start again: all sources are read again",
+                )
 
     def positions(self) -> dict[tuple[str, int], int]:
         """The next offset of each partition that was read from."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.changes import FastChange, FastSource, Unreadable, decode, encode
-from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep, SourceSick
+from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep, SourceSick, StoreOutdated
 from contracts.identity import Hasher
 from contracts.sources import DatasetSource
 from projections.databases import open_view
@@ -346,6 +346,16 @@ def test_an_id_number_with_a_birthday_of_another_day_is_a_conflict(desk):
 def test_a_store_of_another_log_is_refused(desk):
     with pytest.raises(AnotherLog):
         desk.store.prepare("another", {"department.hrss.person": "topic"})
+
+
+def test_a_store_of_another_version_is_left_as_it_is(desk):
+    store, engine = desk.store, desk.store.engine
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE record DROP COLUMN revision"))
+        connection.execute(sa.text("DROP TABLE mapping"))
+    with pytest.raises(StoreOutdated, match="table record differs in revision"):
+        store.prepare("cluster", {})
+    assert "mapping" not in sa.inspect(engine).get_table_names()
 
 
 def test_a_stored_offset_must_lie_in_the_log(desk):
