@@ -221,6 +221,14 @@ def test_what_the_producer_says_of_an_unreadable_record_is_kept(desk):
     assert (body["reason"], body["detail"], body["place"]) == ("record_unreadable", "too large", "f.csv:7")
 
 
+def test_a_record_that_is_mended_and_refused_again_in_one_batch_stands_refused(desk):
+    desk.take(desk.change("1", id="379901194910010133"))
+    desk.take(desk.change("1", position=2), desk.change("1", position=3, id="379901194910010133"))
+    assert mended(desk) == [False]
+    desk.take(desk.change("1", position=4, sex="x"), desk.change("1", position=5))
+    assert mended(desk) == [True]
+
+
 def mended(desk):
     with desk.store.engine.connect() as connection:
         return list(connection.execute(sa.select(tables.quarantine.c.mended)).scalars())
