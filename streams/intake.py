@@ -126,10 +126,8 @@ class Intake:
             self._judge(connection, partition, batch.judged)
             self._store.write(connection, self.name, partition, batch.changed)
             self._store.count(connection, self.topic, partition, batch.counts)
-            self._store.mend(connection, self.name, batch.mended)
-            self._store.refuse(
-                connection, batch.refusals.values()
-            )  # after it: mended and refused again, it stands refused
+            self._store.mend(connection, self.name, batch.mended)  # before: who is refused again stands refused
+            self._store.refuse(connection, batch.refusals.values())
             if batch.out:
                 self._store.post(connection, self.topic, partition, _pack(batch.out), batch.numbers)
         return Outcome(batch.counts, numbers.missing)
