@@ -35,9 +35,10 @@ def deployment():
 def has_ended(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):  # the second: waited for between the two questions
         return True
-    stat = Path(f"/proc/{pid}/stat").read_text()  # Z: ended, and not yet waited for by its new parent
+    # Z: ended, and not yet waited for by its new parent
     return stat.rsplit(")", 1)[1].split()[0] == "Z"
 
 
