@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from contracts.errors import ArchiveDamaged
 from contracts.events import RESIDENT_TOPIC
 from onewindow.events_log import EventsLog
-from projections.verify import LogBatch, Positions
+from projections.engine import LogBatch
+from projections.verify import Positions
 from streams.roles import arrival
 
 MANIFEST = "manifest.jsonl"

@@ -13,8 +13,8 @@ from kafka.errors import CorruptRecordError, KafkaError, KafkaStorageError
 from contracts.errors import BrokerUnreachable, OneWindowError, TopicWrong
 from onewindow import damage
 from producers.topics import raise_if_damaged
-from projections.engine import LogIdentity
-from projections.verify import LogBatch, Positions
+from projections.engine import LogBatch, LogIdentity
+from projections.verify import Positions
 from streams.roles import arrival
 
 

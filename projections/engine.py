@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from contracts.errors import (
     OutOfStep,
     ViewOutdated,
 )
+from projections import bulk
 from projections.base import Projection
 from projections.bulk import Collision
 from projections.databases import reading, writing
@@ -52,6 +53,17 @@ class Arrival(NamedTuple):
     origin: str
     number: int
     value: bytes
+
+
+class LogBatch(NamedTuple):
+    """What lies at the offsets ``first`` to ``to - 1`` of a partition. ``first`` is where the fetch began, not the first
+    event's offset: logs have holes."""
+
+    topic: str
+    partition: int
+    first: int
+    to: int
+    arrivals: Sequence[Arrival]
 
 
 @dataclass(frozen=True)
@@ -163,85 +175,87 @@ class ViewEngine:
         return stored
 
     def take(self, topic: str, partition: int, *, first: int, to: int, arrivals: Sequence[Arrival]) -> Taken:
-        """Apply what lies at the offsets ``first`` to ``to - 1`` of a partition, in one transaction.
+        """``take_together`` of one batch."""
+        return self.take_together([LogBatch(topic, partition, first, to, arrivals)])[0]
 
-        ``first`` is where the fetch began, not the first event's offset: logs have holes. Arrivals below the stored
-        offset are dropped, so a batch may be given twice.
+    def take_together(self, batches: Sequence[LogBatch]) -> list[Taken]:
+        """Apply batches of one topic, at most one of each partition, in one transaction. Says of each what became of it.
 
-        Raises OutOfStep, with nothing changed, when the view has not come as far as ``first``; DatabaseUnreachable,
-        likewise, when its database is busy or away; EventUnreadable, likewise, with the place of the event.
+        Arrivals below the stored offset are dropped, so a batch may be given twice.
+
+        Raises OutOfStep, with nothing changed, when the view has not come as far as a batch's ``first``;
+        DatabaseUnreachable, likewise, when its database is busy or away; EventUnreadable, likewise, with the place of the
+        event.
         """
         for _ in range(_ATTEMPTS):
             try:
                 with _collector_paused(), writing(self.engine) as view:
-                    return self._take(view, _Batch(topic, partition, first, to, arrivals))
+                    return self._take(view, batches[0].topic, batches)
             except Collision:  # another worker wrote the same record first; now it is there to be seen
                 continue
             except EventUnreadable as error:
-                raise _placed(error, topic, partition, arrivals) from error
+                raise _placed(error, batches) from error
         raise DatabaseUnreachable(
             f"other workers write the same records of the view at {self._where} again and again",
             fix="it is tried again; if it goes on, see that no two groups of workers project into one view",
         )
 
-    def _take(self, view: sa.Connection, batch: _Batch) -> Taken:
-        topic, partition = batch.topic, batch.partition
-        stored = _claim(view, topic, partition)
-        if batch.first > stored:
-            raise OutOfStep(
-                f"{topic}/{partition} is given from offset {batch.first}, but the view stands at {stored}",
-                fix="nothing to do: the worker reads the stored offset again and goes on from there",
-            )
-        books = _Books(view, topic, partition)
-        fresh = books.accept(batch.arrivals, stored)
+    def _take(self, view: sa.Connection, topic: str, batches: Sequence[LogBatch]) -> list[Taken]:
+        partitions = [batch.partition for batch in batches]
+        positions = _claim(view, topic, partitions)
+        books = {partition: _Books(topic, partition) for partition in partitions}
+        _read_books(view, topic, books)
+        fresh, taken, moves = list[bytes](), list[Taken](), list[bulk.Row]()
+        for batch in batches:
+            stored, applied, repeated, withheld = positions[batch.partition]
+            if batch.first > stored:
+                raise OutOfStep(
+                    f"{topic}/{batch.partition} is given from offset {batch.first}, but the view stands at {stored}",
+                    fix="nothing to do: the worker reads the stored offset again and goes on from there",
+                )
+            mine = books[batch.partition]
+            new = mine.accept(batch.arrivals, stored)
+            moved = max(stored, batch.to)
+            fresh += new
+            taken.append(Taken(moved, len(new), mine.repeated, mine.withheld, sorted(mine.gaps.values())))
+            row = (applied + len(new), repeated + mine.repeated, withheld + mine.withheld)
+            moves.append((topic, batch.partition, moved, *row))
         if fresh:
             decoded = events.decode(_without_nul(fresh))
             for projection in self.projections:
                 if topic in projection.topics:
                     projection.apply(decoded, view)
-        books.write()
-        moved = max(stored, batch.to)
-        view.execute(
-            sa.update(position)
-            .where(*_at(position, topic, partition))
-            .values(
-                next_offset=moved,
-                applied=position.c.applied + len(fresh),
-                repeated=position.c.repeated + books.repeated,
-                withheld=position.c.withheld + books.withheld,
-            )
-        )
-        return Taken(moved, len(fresh), books.repeated, books.withheld, sorted(books.gaps.values()))
+        _write_books(view, books.values())
+        bulk.upsert(view, position, moves)
+        return taken
 
 
-def _placed(error: EventUnreadable, topic: str, partition: int, arrivals: Sequence[Arrival]) -> EventUnreadable:
+def _placed(error: EventUnreadable, batches: Sequence[LogBatch]) -> EventUnreadable:
     """The error of the first event that can't be read."""
-    for arrival in arrivals:
-        try:
-            events.decode(_without_nul([arrival.value]))
-        except EventUnreadable as found:
-            return EventUnreadable(found.why, f"the event at {topic}/{partition}, offset {arrival.offset},")
+    for batch in batches:
+        for arrival in batch.arrivals:
+            try:
+                events.decode(_without_nul([arrival.value]))
+            except EventUnreadable as found:
+                place = f"the event at {batch.topic}/{batch.partition}, offset {arrival.offset},"
+                return EventUnreadable(found.why, place)
     return error
-
-
-class _Batch(NamedTuple):
-    topic: str
-    partition: int
-    first: int
-    to: int
-    arrivals: Sequence[Arrival]
 
 
 class _Books:
     """The numbers and gaps of one partition while a batch is taken."""
 
-    def __init__(self, view: sa.Connection, topic: str, partition: int) -> None:
-        self._view, self._topic, self._partition = view, topic, partition
-        rows = view.execute(sa.select(origin.c.origin, origin.c.next_number).where(*_at(origin, topic, partition)))
-        self.numbers: dict[str, int] = dict(rows.all())
-        self.gaps = {row.origin: Gap(*row) for row in view.execute(sa.select(gap).where(*_at(gap, topic, partition)))}
-        self._numbers_before, self._gaps_before = dict(self.numbers), dict(self.gaps)
+    def __init__(self, topic: str, partition: int) -> None:
+        self._topic, self._partition = topic, partition
+        self.numbers: dict[str, int] = {}
+        self.gaps: dict[str, Gap] = {}
+        self._numbers_before: dict[str, int] = {}
+        self._gaps_before: dict[str, Gap] = {}
         self.repeated = self.withheld = 0
+
+    def begin(self) -> None:
+        """All that is stored was read."""
+        self._numbers_before, self._gaps_before = dict(self.numbers), dict(self.gaps)
 
     def accept(self, arrivals: Sequence[Arrival], stored: int) -> list[bytes]:
         """The values to apply, in order: from offset ``stored`` on, each with exactly the next number of its origin."""
@@ -264,42 +278,60 @@ class _Books:
                     gaps[source] = Gap(self._topic, self._partition, source, expected, number, offset)
         return fresh
 
-    def write(self) -> None:
-        """Write what has changed."""
-        for name, number in self.numbers.items():
-            before = self._numbers_before.get(name)
-            if before is None:
-                self._view.execute(sa.insert(origin).values((self._topic, self._partition, name, number)))
-            elif before != number:
-                self._view.execute(
-                    sa.update(origin)
-                    .where(*_at(origin, self._topic, self._partition), origin.c.origin == name)
-                    .values(next_number=number)
-                )
-        for name, old in self._gaps_before.items():
-            if self.gaps.get(name) != old:
-                self._view.execute(sa.delete(gap).where(*_at(gap, self._topic, self._partition), gap.c.origin == name))
-        for name, new in self.gaps.items():
-            if self._gaps_before.get(name) != new:
-                self._view.execute(sa.insert(gap).values(tuple(new)))
+    def moved(self) -> list[bulk.Row]:
+        """Rows of ``origin`` that have changed."""
+        before = self._numbers_before
+        return [
+            (self._topic, self._partition, name, number)
+            for name, number in self.numbers.items()
+            if before.get(name) != number
+        ]
+
+    def closed(self) -> list[bulk.Row]:
+        """Keys of ``gap`` that are to go."""
+        return [(self._topic, self._partition, name) for name in self._gaps_before.keys() - self.gaps.keys()]
+
+    def opened(self) -> list[bulk.Row]:
+        """Rows of ``gap`` that are new, or other than they were."""
+        return [tuple(now) for name, now in self.gaps.items() if self._gaps_before.get(name) != now]
 
 
-def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    return table.c.topic == topic, table.c.partition == partition
+def _read_books(view: sa.Connection, topic: str, books: Mapping[int, _Books]) -> None:
+    columns = (origin.c.partition, origin.c.origin, origin.c.next_number)
+    for partition, name, number in view.execute(sa.select(*columns).where(*_at(origin, topic, books))):
+        books[partition].numbers[name] = number
+    for row in view.execute(sa.select(gap).where(*_at(gap, topic, books))):
+        books[row.partition].gaps[row.origin] = Gap(*row)
+    for each in books.values():
+        each.begin()
 
 
-def _claim(view: sa.Connection, topic: str, partition: int) -> int:
-    """The stored offset, 0 if there is none, with its row locked: a second worker waits here."""
-    query = sa.select(position.c.next_offset).where(*_at(position, topic, partition)).with_for_update()
-    stored: int | None = view.scalar(query)
-    if stored is None:
-        text = (
-            'INSERT INTO "position" (topic, partition, next_offset, applied, repeated, withheld) '
-            "VALUES (:topic, :partition, 0, 0, 0, 0) ON CONFLICT DO NOTHING"
-        )
-        view.execute(sa.text(text), {"topic": topic, "partition": partition})
-        stored = view.scalars(query).one()
-    return stored
+def _write_books(view: sa.Connection, books: Iterable[_Books]) -> None:
+    moved, closed, opened = list[bulk.Row](), list[bulk.Row](), list[bulk.Row]()
+    for each in books:
+        moved += each.moved()
+        closed += each.closed()
+        opened += each.opened()
+    bulk.upsert(view, origin, moved)
+    bulk.delete(view, gap, closed)
+    bulk.upsert(view, gap, opened)
+
+
+def _at(table: sa.Table, topic: str, partitions: Iterable[int]) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.topic == topic, table.c.partition.in_(list(partitions))
+
+
+def _claim(view: sa.Connection, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
+    """partition -> (stored offset, applied, repeated, withheld), zeros if it is new, with its row locked: a second worker
+    waits here."""
+    query = (
+        sa.select(position).where(*_at(position, topic, partitions)).order_by(position.c.partition).with_for_update()
+    )
+    found = {row.partition: tuple(row[2:]) for row in view.execute(query)}
+    if new := [partition for partition in sorted(partitions) if partition not in found]:
+        bulk.add(view, position, [(topic, partition, 0, 0, 0, 0) for partition in new])
+        found = {row.partition: tuple(row[2:]) for row in view.execute(query)}
+    return found
 
 
 @contextmanager

@@ -11,23 +11,13 @@ import sqlalchemy as sa
 from projections import bulk
 from projections.databases import open_view, reading
 from projections.digest import TableDigest, chunks, digest, overall
-from projections.engine import Arrival, LogIdentity, ViewEngine, read_positions
+from projections.engine import LogBatch, LogIdentity, ViewEngine, read_positions
 from projections.tables import VIEW, declared
 from projections.winners import Authority
 
 Positions = Mapping[tuple[str, int], int]
 Progress = Callable[[int, int], None]
 """Gets (events folded, events in all)."""
-
-
-class LogBatch(NamedTuple):
-    """What lies at the offsets ``first`` to ``to - 1`` of a partition."""
-
-    topic: str
-    partition: int
-    first: int
-    to: int
-    arrivals: Sequence[Arrival]
 
 
 class LogReader(Protocol):

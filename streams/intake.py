@@ -20,15 +20,14 @@ import msgspec
 import sqlalchemy as sa
 
 from contracts.changes import MARKS, FastChange, FastSource, Unreadable, decode, version
-from contracts.errors import SourceSick
+from contracts.errors import DatasetPaused, SourceSick
 from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
 from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
 from projections.databases import writing
 from streams.mapping import Mapped, RecordMap, Refusal
-from streams.numbers import Numbers
-from streams.store import State, Store
+from streams.store import Post, State, Store
 
 _JUDGED = 40  # decisions below which a share of refusals says nothing about the source
 _WINDOW = 100  # decisions, the latest of a partition, that are judged: enough that a clump of refusals is no alarm
@@ -58,11 +57,21 @@ class Outgoing(msgspec.Struct, array_like=True):
     value: bytes
 
 
+class Fetched(NamedTuple):
+    """What a fetch from ``first`` on brought of one partition."""
+
+    partition: int
+    first: int
+    records: Sequence[Incoming]
+
+
 class Outcome(NamedTuple):
-    """What became of a batch, for the log."""
+    """What became of batches: counts, for the log; how many events of the source never came; and by the id of its outbox
+    row, what is to be published."""
 
     counts: Counter[str]
     missing: int
+    posted: Sequence[tuple[int, Sequence[Outgoing]]]
 
 
 class Intake:
@@ -95,45 +104,76 @@ class Intake:
         return self._store.adopt(self.topic, self.mapping, self.meaning, self.declared.model_dump_json())
 
     def take(self, partition: int, first: int, records: Sequence[Incoming]) -> Outcome:
-        """Decide a batch that was fetched from ``first`` on, in one transaction.
+        """``take_together`` of one batch."""
+        return self.take_together([Fetched(partition, first, records)])
 
-        Raises SourceSick, with nothing kept, when so many are refused that the source must be wrong; OutOfStep when
-        another worker has the partition; DatabaseUnreachable.
+    def take_together(self, batches: Sequence[Fetched]) -> Outcome:
+        """Decide batches, at most one of each partition, in one transaction.
+
+        Raises SourceSick, with nothing kept, when so many are refused that the source must be wrong; DatasetPaused while
+        that was found before; OutOfStep when another worker has a partition; DatabaseUnreachable.
         """
         moment = self._now()
         self.map.today = moment.date()
         with writing(self._store.engine) as connection:
-            to = records[-1].offset + 1 if records else first
-            stood = self._store.advance(connection, self.topic, partition, first=first, to=to)
-            another = self._store.another(connection, self.topic, self.mapping)
-            if another is not None:  # a remap, or a worker that was started after this one, put it into force
-                self._use(DatasetSource.model_validate_json(another))
-            fresh = [item for item in records if item.offset >= stood]
-            numbers = self._number(connection, partition, fresh)
-            keys = list({item.key for item in fresh})
-            batch = _Batch(
-                self,
-                partition,
-                self._store.states(connection, self.name, keys),
-                self._store.numbers(connection, f"{self.topic}/{partition}"),
-                moment.isoformat(timespec="milliseconds"),
-            )
-            for item, change in zip(fresh, decode([item.value for item in fresh]), strict=True):
-                if isinstance(change, FastChange) and change.op in MARKS:
-                    self._reconcile(connection, partition, batch, item, change)
-                else:
-                    batch.decide(item, change)
-            self._judge(connection, partition, batch.judged)
-            self._store.write(connection, self.name, partition, batch.changed)
-            self._store.count(connection, self.topic, partition, batch.counts)
-            self._store.mend(connection, self.name, batch.mended)  # before: who is refused again stands refused
-            self._store.refuse(connection, batch.refusals.values())
-            if batch.out:
-                self._store.post(connection, self.topic, partition, _pack(batch.out), batch.numbers)
-        return Outcome(batch.counts, numbers.missing)
+            work = self._advance(connection, batches)
+            self._heed(connection)
+            partitions = list(work)
+            missing = self._number(connection, work)
+            keys = {item.key for items in work.values() for item in items}
+            group = _Group(self._store.states(connection, self.name, list(keys)))
+            numbers = self._store.numbers(connection, [f"{self.topic}/{partition}" for partition in partitions])
+            judgements = self._store.judgements(connection, self.topic, partitions)
+            done = []
+            for partition, items in work.items():
+                known = numbers.get(f"{self.topic}/{partition}", {})
+                batch = _Batch(self, partition, group, known, moment.isoformat(timespec="milliseconds"))
+                self._decide(connection, batch, items, judgements[partition][1])
+                done.append(batch)
+            self._judge(connection, judgements, done)
+            posted = self._write(connection, group, done)
+        counts = sum((batch.counts for batch in done), Counter[str]())
+        return Outcome(counts, missing, posted)
+
+    def _advance(self, connection: sa.Connection, batches: Sequence[Fetched]) -> dict[int, list[Incoming]]:
+        """Move the offsets; gives what of each partition was not taken before."""
+        moves = {
+            partition: (first, records[-1].offset + 1 if records else first) for partition, first, records in batches
+        }
+        stood = self._store.advance(connection, self.topic, moves)
+        return {partition: _fresh(records, stood[partition]) for partition, _, records in batches}
+
+    def _heed(self, connection: sa.Connection) -> None:
+        """Decide under the mapping that is in force: a remap, or a worker that was started after this one, may have put in
+        another. Raises DatasetPaused."""
+        another, finding = self._store.heed(connection, self.topic, self.mapping)
+        if finding is not None:
+            raise DatasetPaused(finding, fix=way_on(self.system, self.dataset))
+        if another is not None:
+            self._use(DatasetSource.model_validate_json(another))
+
+    def _decide(self, connection: sa.Connection, batch: _Batch, items: Sequence[Incoming], since: int) -> None:
+        for item, change in zip(items, decode([item.value for item in items]), strict=True):
+            if isinstance(change, FastChange) and change.op in MARKS:
+                self._reconcile(connection, batch, item, change, since)
+            else:
+                batch.decide(item, change)
+
+    def _write(
+        self, connection: sa.Connection, group: _Group, done: Sequence[_Batch]
+    ) -> list[tuple[int, Sequence[Outgoing]]]:
+        self._store.write(connection, self.name, group.changed)
+        self._store.count(connection, self.topic, {batch.partition: batch.counts for batch in done})
+        self._store.mend(connection, self.name, group.mended)  # before: who is refused again stands refused
+        self._store.refuse(connection, group.refusals.values())
+        posts = [batch for batch in done if batch.out]
+        ids = self._store.post(
+            connection, self.topic, [Post(batch.partition, _pack(batch.out), batch.numbers) for batch in posts]
+        )
+        return [(number, batch.out) for number, batch in zip(ids, posts, strict=True)]
 
     def _reconcile(
-        self, connection: sa.Connection, partition: int, batch: _Batch, item: Incoming, change: FastChange
+        self, connection: sa.Connection, batch: _Batch, item: Incoming, change: FastChange, since: int
     ) -> None:
         """After a mark, retract what it says is gone. Raises SourceSick where that is more than may disappear unasked
         (guarantee 10)."""
@@ -141,28 +181,35 @@ class Intake:
         bound = change.source.version
         if change.op == "complete":
             bound = version(int(reading), 0, 0) if reading.isdecimal() else ""
-        mine = dict(self._store.present(connection, self.name, partition))
-        mine |= {key: state.version for key, state in batch.changed.items() if state.state != "gone"}
-        for key, state in batch.changed.items():
-            if state.state == "gone":
+        mine = dict(self._store.present(connection, self.name, batch.partition))
+        for key, (partition, state) in batch.group.changed.items():
+            if partition == batch.partition and state.state != "gone":
+                mine[key] = state.version
+            else:
                 mine.pop(key, None)
         absent = [key for key, known in mine.items() if known < bound]
-        _, since = self._store.judgement(connection, self.topic, partition)
         if change.op == "complete" and item.offset >= since and len(absent) > self.declared.disappear_limit * len(mine):
             raise SourceSick(
-                f"{len(absent)} of {len(mine)} records of {self.name}, partition {partition}, did not come when it was"
-                f" read anew, more than disappear_limit allows ({self.declared.disappear_limit:.0%})",
+                f"{len(absent)} of {len(mine)} records of {self.name}, partition {batch.partition}, did not come when it"
+                f" was read anew, more than disappear_limit allows ({self.declared.disappear_limit:.0%})",
                 fix=way_on(self.system, self.dataset),
             )
         batch.retract(item, change, absent, self._store.states(connection, self.name, absent))
 
-    def _judge(self, connection: sa.Connection, partition: int, decided: Sequence[tuple[int, bool]]) -> None:
-        """Look at the latest decisions of the partition after each (offset, refused): where batches are cut decides
+    def _judge(
+        self, connection: sa.Connection, judgements: Mapping[int, tuple[str, int]], done: Sequence[_Batch]
+    ) -> None:
+        """Look at the latest decisions of each partition after each (offset, refused): where batches are cut decides
         nothing. Raises SourceSick."""
-        recent, since = self._store.judgement(connection, self.topic, partition)
-        refused = [refused for offset, refused in decided if offset >= since]
-        if not refused:
-            return
+        found = {}
+        for batch in done:
+            recent, since = judgements[batch.partition]
+            refused = [refused for offset, refused in batch.judged if offset >= since]
+            if refused:
+                found[batch.partition] = self._judged(batch.partition, recent, refused), since
+        self._store.note_judgements(connection, self.topic, found)
+
+    def _judged(self, partition: int, recent: str, refused: Sequence[bool]) -> str:
         window = deque((mark == "1" for mark in recent), maxlen=_WINDOW)
         for each in refused:
             window.append(each)
@@ -172,16 +219,21 @@ class Intake:
                     " the source or its mapping is wrong",
                     fix=way_on(self.system, self.dataset),
                 )
-        recent = "".join("1" if each else "0" for each in window)
-        self._store.note_judgement(connection, self.topic, partition, recent, since)
+        return "".join("1" if each else "0" for each in window)
 
-    def _number(self, connection: sa.Connection, partition: int, records: Sequence[Incoming]) -> Numbers:
-        """Follow the numbers that the producer gave."""
-        before = self._store.arrivals(connection, self.topic, partition)
-        after = before.after(item.sequence for item in records)
-        if after != before:
-            self._store.note_arrivals(connection, self.topic, partition, after)
-        return after
+    def _number(self, connection: sa.Connection, work: Mapping[int, Sequence[Incoming]]) -> int:
+        """Follow the numbers that the producer gave; says how many of them never came."""
+        before = self._store.arrivals(connection, self.topic, list(work))
+        after = {
+            partition: before[partition].after(item.sequence for item in items) for partition, items in work.items()
+        }
+        news = {partition: numbers for partition, numbers in after.items() if numbers != before[partition]}
+        self._store.note_arrivals(connection, self.topic, news)
+        return sum(numbers.missing for numbers in after.values())
+
+
+def _fresh(records: Sequence[Incoming], stood: int) -> list[Incoming]:
+    return [item for item in records if item.offset >= stood]
 
 
 def fingerprints(declared: DatasetSource) -> tuple[str, str]:
@@ -199,17 +251,24 @@ def way_on(system: str, dataset: str) -> str:
     )
 
 
+class _Group:
+    """What is known of the records of the batches that are decided together, and what of it has changed."""
+
+    def __init__(self, states: dict[str, State]) -> None:
+        self.states = states
+        self.changed: dict[str, tuple[int, State]] = {}  # with the partition of the decision
+        self.refusals: dict[str, tuple[Any, ...]] = {}
+        self.mended: list[str] = []
+
+
 class _Batch:
     """The decisions of one batch: record states as they change, and what is to be sent."""
 
-    def __init__(
-        self, intake: Intake, partition: int, states: dict[str, State], numbers: dict[str, int], moment: str
-    ) -> None:
-        self._intake, self._partition, self._states, self._moment = intake, partition, states, moment
+    def __init__(self, intake: Intake, partition: int, group: _Group, numbers: dict[str, int], moment: str) -> None:
+        self._intake, self.partition, self.group, self._moment = intake, partition, group, moment
+        self._states, self._refusals, self._mended = group.states, group.refusals, group.mended
         self._origin = f"{intake.topic}/{partition}"
-        self.numbers, self.changed, self.counts = numbers, dict[str, State](), Counter[str]()
-        self.refusals: dict[str, tuple[Any, ...]] = {}
-        self.mended: list[str] = []
+        self.numbers, self.counts = numbers, Counter[str]()
         self.judged: list[tuple[int, bool]] = []  # (offset, refused) of each record that was mapped or refused
         self.out: list[Outgoing] = []
 
@@ -307,15 +366,15 @@ class _Batch:
             self._emit("RecordHeld", owner, item, source, revision, reason=why.reason.value)
         self._remember(item.key, State(version, print_, "quarantined", owner, revision))
         place = source.place if source else None
-        self.refusals[item.key] = (
+        self._refusals[item.key] = (
             intake.name, item.key, why.reason.value, why.field, why.column, why.detail, place, intake.topic,
-            self._partition, item.offset, item.event_id, self._moment, False,
+            self.partition, item.offset, item.event_id, self._moment, False,
         )  # fmt: skip
         body = {
             "reason": why.reason.value, "field": why.field, "column": why.column, "detail": why.detail, "place": place,
             "meaning": REASONS[why.reason].english, "owner": intake.owner, "system": intake.system,
             "dataset": intake.dataset, "record_key": item.key, "event_id": item.event_id,
-            "topic": intake.topic, "partition": self._partition, "offset": item.offset,
+            "topic": intake.topic, "partition": self.partition, "offset": item.offset,
         }  # fmt: skip
         self._send(intake.quarantine, item.key, "RecordQuarantined", _encode(body))
         self.counts["quarantined"] += 1
@@ -323,12 +382,13 @@ class _Batch:
 
     def _settle(self, key: str, known: State | None) -> None:
         """A refusal of this record, in this batch or before, is mended."""
-        self.refusals.pop(key, None)
+        self._refusals.pop(key, None)
         if known is not None and known.state == "quarantined":
-            self.mended.append(key)
+            self._mended.append(key)
 
     def _remember(self, key: str, state: State) -> None:
-        self._states[key] = self.changed[key] = state
+        self._states[key] = state
+        self.group.changed[key] = self.partition, state
 
     def _emit(
         self, kind: str, resident: str, item: Incoming, source: FastSource | None, revision: int, **more: Any

@@ -86,7 +86,7 @@ class Refold:
 
     def _let_through(self, topic: str, partition: int) -> None:
         with writing(self._engine) as connection:
-            self.store.note_judgement(connection, topic, partition, "", _NEVER)
+            self.store.note_judgements(connection, topic, {partition: ("", _NEVER)})
 
     def _take(self, topic: str, partition: int, at: int, records: Sequence[Any]) -> int:
         for piece in _pieces(records):

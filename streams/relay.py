@@ -1,4 +1,4 @@
-"""The relay: publishes what the outbox holds, in order, and deletes a row once all of it is acknowledged.
+"""The relay: publishes what the outbox holds, in order, and deletes a row some time after all of it is acknowledged.
 
 A batch that could not be sent is a failure of everything from it on: the producer is made anew and all of it is sent
 again, in order. Readers drop what they have seen by its numbers; they could not tell a batch that was left out.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -23,15 +24,25 @@ from streams.store import Store
 log = structlog.get_logger()
 
 _ROWS = 8  # outbox rows under way together: enough to keep the broker busy while rows are decoded
+_MOST_GIVEN = 64  # rows in memory, above which they are read back once the broker takes them
+_DELETED = 64  # rows that are deleted together at the latest
+_SWEEP_S = 0.02
+_LOOK_S = 1.0
 _BATCH_BYTES = 900_000
 _unpack = msgspec.msgpack.Decoder(list[Outgoing]).decode
 
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Posted = tuple[int, Sequence[Outgoing]]
+"""The id of an outbox row, and its events."""
 
 
 class Relay:
     """Publishes one store's outbox. ``wrap`` is the seam for fault tests: it gets the real publish, and gives the one
-    to use. ``in_thread`` runs a function of the database elsewhere than on the event loop."""
+    to use. ``in_thread`` runs a function of the database elsewhere than on the event loop.
+
+    What was decided just now is handed over by ``publish`` and need not be read back. The outbox itself is read at the
+    start, after a failure, when too much was handed over, and each second for what other workers left.
+    """
 
     def __init__(
         self,
@@ -44,10 +55,19 @@ class Relay:
         self._store, self._bootstrap, self._in_thread = store, bootstrap, in_thread
         self._publish = wrap(self._really_publish)
         self._producer: AIOKafkaProducer | None = None
+        self._given: deque[Posted] = deque()
+        self._behind = True  # there may be rows in the outbox that were not handed over
+        self._sent: list[int] = []
+        self._next: dict[tuple[str, str, int], int] = {}  # (origin, topic, partition) -> the number after what was sent
+        self._looked_at = 0.0
         self._wake = asyncio.Event()
 
-    def wake(self) -> None:
-        """There is something in the outbox."""
+    def publish(self, posted: Sequence[Posted]) -> None:
+        """These rows were put into the outbox just now, in this order."""
+        self._given += posted
+        if len(self._given) > _MOST_GIVEN:
+            self._given.clear()
+            self._behind = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -59,24 +79,71 @@ class Relay:
                 pause = 0.1
             except (KafkaError, DatabaseUnreachable) as error:
                 log.warning("relay waits", error=type(error).__name__)
+                self._behind = True
                 await self._drop_producer()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
 
     async def _relay(self) -> None:
-        """Send all there is, then wait for more."""
+        """Send all there is, then wait for more. Rows are deleted when nothing else is to do, or they are many."""
         while True:
             self._wake.clear()
-            rows = await self._in_thread(self._store.unsent, 0, _ROWS)
+            rows = await self._rows()
             if rows:
-                events = [event for _, blob in rows for event in _unpack(blob)]
-                await self._publish(events)
-                await self._in_thread(self._store.sent, [each for each, _ in rows])
-            else:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), 1.0)
-                except TimeoutError:
-                    continue
+                await self._publish([event for _, events in rows for event in events])
+                self._note(rows)
+            if self._sent and (len(self._sent) >= _DELETED or not await self._woken(_SWEEP_S)):
+                await self._delete()
+            elif not rows:
+                await self._woken(_LOOK_S)
+
+    async def _rows(self) -> list[Posted]:
+        """What is to be published next: of what was handed over, unless there may be something before it."""
+        rows = [self._given[index] for index in range(min(_ROWS, len(self._given)))]
+        late = time.monotonic() - self._looked_at > _LOOK_S
+        if not (self._behind or late) and self._follow(rows):
+            for _ in rows:
+                self._given.popleft()
+            return rows
+        self._looked_at = time.monotonic()
+        self._given.clear()  # it is in the outbox
+        await self._delete()
+        found = await self._in_thread(self._store.unsent, 0, _ROWS)
+        self._behind = len(found) == _ROWS
+        return [(number, _unpack(events)) for number, events in found]
+
+    def _follow(self, rows: Sequence[Posted]) -> bool:
+        """Whether these rows have just the numbers that come after what this relay published. Otherwise another worker, or
+        a commit that seemed to fail, left something in the outbox that must go first."""
+        ahead = dict[tuple[str, str, int], int]()
+        for _, events in rows:
+            for event in events:
+                way = (event.origin, event.topic, event.partition)
+                if event.number != (ahead.get(way) or self._next.get(way)):
+                    return False
+                ahead[way] = event.number + 1
+        return True
+
+    def _note(self, rows: Sequence[Posted]) -> None:
+        self._sent += [number for number, _ in rows]
+        for _, events in rows:
+            for event in events:
+                self._next[event.origin, event.topic, event.partition] = event.number + 1
+
+    async def _delete(self) -> None:
+        if self._sent:
+            await self._in_thread(self._store.sent, self._sent)
+            self._sent = []
+
+    async def _woken(self, seconds: float) -> bool:
+        """Whether there is something to do, within so long."""
+        if self._given or self._behind:
+            return True
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def _really_publish(self, events: Sequence[Outgoing]) -> None:
         """Publish, in order within each partition, and return when all is acknowledged. Raises KafkaError."""

@@ -32,7 +32,7 @@ from streams import store as tables
 from streams.intake import Intake, Outgoing
 from streams.refold import DepartmentLog, Refold
 from streams.standing import Standing, Statement, unpack
-from streams.store import State, Store
+from streams.store import Post, State, Store
 
 STEP = 500  # records of a step: less than a tenth of a second in which the dataset waits
 COUNTS = ("same", "superseded", "asserted", "retracted", "released", "refused")
@@ -151,7 +151,7 @@ class Remap:
 
     def _numbers(self, connection: sa.Connection) -> dict[str, int]:
         """The next numbers of the origin: those of the store, or of the log where the store was restored from older days."""
-        known = self._store.numbers(connection, f"{self._origin}/0")
+        known = self._store.numbers(connection, [f"{self._origin}/0"]).get(f"{self._origin}/0", {})
         heard = self._standing.numbers(f"{self._origin}/0")
         return {target: max(known.get(target, 0), heard.get(target, 0)) for target in {*known, *heard}}
 
@@ -173,12 +173,11 @@ class Remap:
             step.compare(facts)
 
     def _write(self, connection: sa.Connection, step: _Step) -> None:
-        for partition, states in step.states.items():
-            self._store.write(connection, self._intake.name, partition, states)
+        self._store.write(connection, self._intake.name, step.states)
         self._store.refuse(connection, step.refusals)
         self._store.mend(connection, self._intake.name, step.mended)
         if step.out:
-            self._store.post(connection, self._origin, 0, _pack(step.out), step.numbers)
+            self._store.post(connection, self._origin, [Post(0, _pack(step.out), step.numbers)])
 
     def _keep_books(self, connection: sa.Connection, held: Mapping[tuple[str, int], int]) -> None:
         """At the end the books are those of the fold: as many events, and what becomes of them now. And the dataset's own
@@ -187,15 +186,15 @@ class Remap:
         with reading(self._refold.store.engine) as folded:
             rows = folded.execute(sa.select(*(tables.books.c[name] for name in columns))).all()
         bulk.upsert(connection, tables.books, [tuple(row) for row in rows if (row.topic, row.partition) in held])
-        for topic, partition in held:
-            source = f"{topic}/{partition}"
-            known = self._store.numbers(connection, source)
-            ahead = [
-                (source, target, number)
-                for target, number in self._standing.numbers(source).items()
-                if number > known.get(target, 0)
-            ]
-            bulk.upsert(connection, tables.number, ahead)
+        sources = [f"{topic}/{partition}" for topic, partition in held]
+        known = self._store.numbers(connection, sources)
+        ahead = [
+            (source, target, number)
+            for source in sources
+            for target, number in self._standing.numbers(source).items()
+            if number > known.get(source, {}).get(target, 0)
+        ]
+        bulk.upsert(connection, tables.number, ahead)
 
 
 class _Facts(NamedTuple):
@@ -218,7 +217,7 @@ class _Step:
     def __init__(self, intake: Intake, moment: datetime, numbers: dict[str, int]) -> None:
         self._intake, self._moment, self.numbers = intake, moment.isoformat(timespec="milliseconds"), numbers
         self.out: list[Outgoing] = []
-        self.states: dict[int, dict[str, State]] = {}
+        self.states: dict[str, tuple[int, State]] = {}
         self.refusals: list[tuple[Any, ...]] = []
         self.mended: list[str] = []
         self.counts = Counter[str]()
@@ -232,7 +231,7 @@ class _Step:
             self.counts["same"] += 1
         state = facts.decided._replace(revision=revision)
         if state != facts.known:
-            self.states.setdefault(facts.partition, {})[facts.key] = state
+            self.states[facts.key] = facts.partition, state
 
     def _say(self, facts: _Facts) -> int:
         """Events that make what stands what is wanted; the newer one is told first. Gives the record's revision."""

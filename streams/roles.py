@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,10 @@ import structlog
 
 from contracts.errors import DatasetPaused, EventUnreadable, SourceSick
 from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, REMAP_ORIGIN, RESIDENT_TOPIC
-from projections.engine import Arrival, ViewEngine
-from streams.intake import Incoming, Intake, way_on
+from projections.engine import Arrival, LogBatch, Taken, ViewEngine
+from streams.intake import Fetched, Incoming, Intake, Outcome
 from streams.relay import Publish, Relay
-from streams.runner import Runner
+from streams.runner import Fetch, Runner
 from streams.store import Store
 
 log = structlog.get_logger()
@@ -88,21 +88,24 @@ class StreamsRole:
                 fix = f"onewindow remap {intake.name}: what was decided before is as the old mapping made it"
                 log.info("a new mapping is in force", topic=topic, mapping=intake.meaning, fix=fix)
 
-    def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
-        """Decide a batch. A dataset that turns out sick is paused: its batches wait, all others go on."""
+    def _take(self, topic: str, fetches: Sequence[Fetch]) -> Outcome:
+        """Decide batches. A dataset that turns out sick is paused: its batches wait, all others go on."""
         intake = self._intakes[topic]
-        if (paused := self._store.pauses().get(topic)) is not None:
-            raise DatasetPaused(paused[1], fix=way_on(intake.system, intake.dataset))
         try:
-            return intake.take(partition, first, [incoming(record) for record in records])
+            return intake.take_together(
+                [
+                    Fetched(partition, first, [incoming(each) for each in records])
+                    for partition, first, records in fetches
+                ]
+            )
         except SourceSick as sick:
             self._store.set_pause(topic, intake.mapping, sick.finding)
             raise DatasetPaused(sick.finding, fix=sick.fix) from sick
 
-    async def _taken(self, outcome: Any) -> None:
+    async def _taken(self, outcome: Outcome) -> None:
         if outcome.missing:
             log.warning("a batch of a source was lost on the way", missing=outcome.missing)
-        self._relay.wake()
+        self._relay.publish(outcome.posted)
 
 
 def incoming(record: Any) -> Incoming:
@@ -164,21 +167,25 @@ class ProjectionsRole:
         """Work until told to stop."""
         await self._runner.run(stop, ready=ready)
 
-    def _take(self, topic: str, partition: int, first: int, records: list[Any]) -> Any:
-        arrivals = [arrival(record) for record in records]
-        taken = self._view.take(topic, partition, first=first, to=records[-1].offset + 1, arrivals=arrivals)
-        return taken, [
+    def _take(self, topic: str, fetches: Sequence[Fetch]) -> tuple[list[Taken], list[str]]:
+        batches = [
+            LogBatch(topic, partition, first, records[-1].offset + 1, [arrival(record) for record in records])
+            for partition, first, records in fetches
+        ]
+        return self._view.take_together(batches), [
             at
-            for item in arrivals
+            for batch in batches
+            for item in batch.arrivals
             if not item.origin.startswith(REMAP_ORIGIN) and (at := _committed(item.value)) is not None
         ]
 
-    async def _taken(self, outcome: Any) -> None:
-        taken, committed = outcome
-        self.freshness.applied += taken.applied
+    async def _taken(self, outcome: tuple[list[Taken], list[str]]) -> None:
+        found, committed = outcome
         self.freshness.note(committed)
-        for gap in taken.gaps:
-            log.warning("events are missing", origin=gap.origin, expected=gap.expected, found=gap.found)
+        for taken in found:
+            self.freshness.applied += taken.applied
+            for gap in taken.gaps:
+                log.warning("events are missing", origin=gap.origin, expected=gap.expected, found=gap.found)
 
 
 def arrival(record: Any) -> Arrival:

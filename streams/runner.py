@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,8 +26,33 @@ _LOOK_AGAIN_S = 0.5  # at a paused dataset: whoever lets it go on need not wait
 _STALLED_S = 15.0
 _LOOK_S = 5.0
 _STOP_S = 5.0
-Work = Callable[[str, int, int, list[Any]], Any]
-"""(topic, partition, first offset, records) -> what became of them; runs in the database's thread."""
+_TOGETHER = 4_000  # records: above, a transaction gains nothing and others wait for it
+
+
+class Fetch(NamedTuple):
+    """What a fetch from ``first`` on brought of one partition."""
+
+    partition: int
+    first: int
+    records: list[Any]
+
+
+Work = Callable[[str, Sequence[Fetch]], Any]
+"""(topic, what waited of its partitions, at most one fetch of each) -> what became of it; runs in the database's thread."""
+
+
+async def _together(stream: Any) -> AsyncIterator[list[Any]]:
+    """What came while the last of it was worked on, at most one batch of a partition: the statements of a transaction cost
+    the same for one partition as for all."""
+    group: dict[int, Any] = {}
+    async for event in stream.noack().events():
+        if event.message.partition in group:
+            yield list(group.values())
+            group = {}
+        group[event.message.partition] = event
+        if stream.channel.queue.empty() or sum(len(each.value) for each in group.values()) >= _TOGETHER:
+            yield list(group.values())
+            group = {}
 
 
 class Runner:
@@ -66,12 +91,13 @@ class Runner:
                 await asyncio.sleep(1.0)
 
     def agent(self, topic: str, work: Work, after: Callable[[Any], Awaitable[None]]) -> Any:
-        """An agent for a topic: each batch goes through ``work``, then ``after`` gets what became of it."""
+        """An agent for a topic: what waits goes through ``work``, then ``after`` gets what became of it."""
 
         async def each_batch(stream: Any) -> None:
-            async for event in stream.noack().events():
-                outcome = await self._persist(topic, event, work)
-                await stream.ack(event)
+            async for events in _together(stream):
+                outcome = await self._persist(topic, events, work)
+                for event in events:
+                    await stream.ack(event)
                 self.moved_at = time.monotonic()
                 await after(outcome)
 
@@ -82,12 +108,13 @@ class Runner:
         """An agent for one more topic, while the role works."""
         await self.app.begin(self.agent(topic, work, after), topic)
 
-    async def _persist(self, topic: str, event: Any, work: Work) -> Any:
-        """Do the work of a batch until it is done."""
+    async def _persist(self, topic: str, events: Sequence[Any], work: Work) -> Any:
+        """Do the work of some batches until it is done."""
+        fetches = [Fetch(event.message.partition, event.key, event.value) for event in events]
         pause = 0.05
         while True:
             try:
-                outcome = await self.in_thread(work, topic, event.message.partition, event.key, event.value)
+                outcome = await self.in_thread(work, topic, fetches)
             except OutOfStep as error:  # the offset moved elsewhere: start again from what is stored
                 await self._end(error)
             except RetryLater as error:

@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from contracts.events import RESIDENT_TOPIC
 from projections import bulk
 from projections.databases import open_view, reading
-from projections.engine import Arrival, LogIdentity, ViewEngine
+from projections.engine import Arrival, LogBatch, LogIdentity, ViewEngine
 from projections.residents import Assertions
 from projections.tables import assertion, origin
-from projections.verify import LogBatch
 from projections.winners import Authority
 from streams.intake import Outgoing
 

@@ -6,7 +6,7 @@ outgoing events as one outbox row. Whatever stands here was decided once and is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -152,6 +152,14 @@ class State(NamedTuple):
     revision: int
 
 
+class Post(NamedTuple):
+    """What a batch of an input partition, or of a remap, has to say: packed events, and the numbers that come after them."""
+
+    partition: int
+    events: bytes
+    numbers: Mapping[str, int]
+
+
 class Store:
     """The store at one URL. ``engine`` comes from ``projections.databases.open_view``."""
 
@@ -214,22 +222,25 @@ class Store:
 
     # -- within the transaction of a batch ----------------------------------------------------------------------------
 
-    def advance(self, connection: sa.Connection, topic: str, partition: int, *, first: int, to: int) -> int:
-        """Move the offset from where it stands to ``to``; returns where it stood. Raises OutOfStep when ``first`` is
-        beyond that: another worker's doing, or a hole."""
-        here = (position.c.topic == topic, position.c.partition == partition)
-        stored = connection.scalar(sa.select(position.c.next_offset).where(*here).with_for_update())
-        if stored is None:
-            connection.execute(sa.insert(position).values(topic=topic, partition=partition, next_offset=0))
-            connection.execute(sa.insert(books).values(topic=topic, partition=partition, **dict.fromkeys(BOOKS, 0)))
-            stored = 0
-        if first > stored:
-            raise OutOfStep(
-                f"{topic}/{partition} is given from offset {first}, but streams stands at {stored}",
-                fix="nothing to do: the worker goes back to the stored offset",
-            )
-        connection.execute(sa.update(position).where(*here).values(next_offset=max(stored, to)))
-        return int(stored)
+    def advance(self, connection: sa.Connection, topic: str, moves: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Move the offset of each partition from where it stands to the second of its two; returns where they stood. Raises
+        OutOfStep when the first of them is beyond that: another worker's doing, or a hole."""
+        query = sa.select(position.c.partition, position.c.next_offset).where(*_at(position, topic, moves))
+        rows = connection.execute(query.order_by(position.c.partition).with_for_update())
+        stood = {partition: int(offset) for partition, offset in rows}
+        if new := [partition for partition in sorted(moves) if partition not in stood]:
+            bulk.insert(connection, books, [(topic, partition, *(0 for _ in BOOKS)) for partition in new])
+        moved = []
+        for partition, (first, to) in moves.items():
+            stored = stood.setdefault(partition, 0)
+            if first > stored:
+                raise OutOfStep(
+                    f"{topic}/{partition} is given from offset {first}, but streams stands at {stored}",
+                    fix="nothing to do: the worker goes back to the stored offset",
+                )
+            moved.append((topic, partition, max(stored, to)))
+        bulk.upsert(connection, position, moved)
+        return stood
 
     def states(self, connection: sa.Connection, dataset: str, keys: Sequence[str]) -> dict[str, State]:
         """What is known of these records."""
@@ -244,17 +255,16 @@ class Store:
         rows = connection.execute(query, execution_options={"yield_per": 5_000})  # of the statement, not the connection
         yield from (tuple(row) for row in rows)
 
-    def write(self, connection: sa.Connection, dataset: str, partition: int, states: Mapping[str, State]) -> None:
-        """What is known of these records of one partition now."""
-        bulk.upsert(connection, record, [(dataset, key, partition, *state) for key, state in states.items()])
-
-    def count(self, connection: sa.Connection, topic: str, partition: int, counts: Mapping[str, int]) -> None:
-        """Add to the books of an input partition."""
-        connection.execute(
-            sa.update(books)
-            .where(books.c.topic == topic, books.c.partition == partition)
-            .values({name: books.c[name] + counts.get(name, 0) for name in BOOKS})
+    def write(self, connection: sa.Connection, dataset: str, states: Mapping[str, tuple[int, State]]) -> None:
+        """What is known of these records now, with the partition that they came by."""
+        bulk.upsert(
+            connection, record, [(dataset, key, partition, *state) for key, (partition, state) in states.items()]
         )
+
+    def count(self, connection: sa.Connection, topic: str, counts: Mapping[int, Mapping[str, int]]) -> None:
+        """Add to the books of input partitions."""
+        rows = [(topic, partition, *(each.get(name, 0) for name in BOOKS)) for partition, each in counts.items()]
+        bulk.add(connection, books, rows)
 
     def refuse(self, connection: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
         """Write refusals down, the newest of each record."""
@@ -265,38 +275,45 @@ class Store:
         rows = bulk.find(connection, quarantine, ("dataset", "record_key"), "record_key", keys, dataset=dataset)
         bulk.update(connection, quarantine, ("mended",), [(*row, True) for row in rows])
 
-    def numbers(self, connection: sa.Connection, origin: str) -> dict[str, int]:
-        """target -> the next number of this origin."""
-        rows = connection.execute(sa.select(number.c.target, number.c.next_number).where(number.c.origin == origin))
-        return {row.target: row.next_number for row in rows}
+    def numbers(self, connection: sa.Connection, origins: Sequence[str]) -> dict[str, dict[str, int]]:
+        """origin -> target -> the next number."""
+        found: dict[str, dict[str, int]] = {}
+        for source, target, at in connection.execute(sa.select(number).where(number.c.origin.in_(origins))):
+            found.setdefault(source, {})[target] = at
+        return found
 
-    def post(
-        self, connection: sa.Connection, topic: str, partition: int, events: bytes, numbers: Mapping[str, int]
-    ) -> None:
-        """Put a batch's outgoing events into the outbox, and move its numbers."""
-        connection.execute(sa.insert(outbox).values(topic=topic, partition=partition, events=events))
-        bulk.upsert(connection, number, [(f"{topic}/{partition}", target, at) for target, at in numbers.items()])
+    def post(self, connection: sa.Connection, topic: str, posts: Sequence[Post]) -> list[int]:
+        """Put outgoing events into the outbox, and move their numbers. Gives the ids of their rows, in order."""
+        if not posts:
+            return []
+        rows = [{"topic": topic, "partition": each.partition, "events": each.events} for each in posts]
+        query = sa.insert(outbox).returning(outbox.c.id, sort_by_parameter_order=True)
+        ids = list(connection.scalars(query, rows))
+        ahead = [(f"{topic}/{each.partition}", target, at) for each in posts for target, at in each.numbers.items()]
+        bulk.upsert(connection, number, ahead)
+        return ids
 
-    def arrivals(self, connection: sa.Connection, topic: str, partition: int) -> Numbers:
-        """What is known of the numbers that a producer gave."""
-        here = (arrival.c.topic == topic, arrival.c.partition == partition)
-        columns = [arrival.c[name] for name in Numbers._fields]
-        row = connection.execute(sa.select(*columns).where(*here)).one_or_none()
-        return Numbers(*row) if row else Numbers()
+    def arrivals(self, connection: sa.Connection, topic: str, partitions: Collection[int]) -> dict[int, Numbers]:
+        """What is known of the numbers that a producer gave each partition."""
+        columns = [arrival.c[name] for name in ("partition", *Numbers._fields)]
+        rows = connection.execute(sa.select(*columns).where(*_at(arrival, topic, partitions)))
+        return dict.fromkeys(partitions, Numbers()) | {row[0]: Numbers(*row[1:]) for row in rows}
 
-    def note_arrivals(self, connection: sa.Connection, topic: str, partition: int, numbers: Numbers) -> None:
+    def note_arrivals(self, connection: sa.Connection, topic: str, numbers: Mapping[int, Numbers]) -> None:
         """Remember it."""
-        bulk.upsert(connection, arrival, [(topic, partition, *numbers)])
+        bulk.upsert(connection, arrival, [(topic, partition, *each) for partition, each in numbers.items()])
 
-    def judgement(self, connection: sa.Connection, topic: str, partition: int) -> tuple[str, int]:
-        """(recent, since): see the table."""
-        here = (judgement.c.topic == topic, judgement.c.partition == partition)
-        row = connection.execute(sa.select(judgement.c.recent, judgement.c.since).where(*here)).one_or_none()
-        return (row.recent, row.since) if row else ("", 0)
+    def judgements(
+        self, connection: sa.Connection, topic: str, partitions: Collection[int]
+    ) -> dict[int, tuple[str, int]]:
+        """partition -> (recent, since): see the table."""
+        columns = (judgement.c.partition, judgement.c.recent, judgement.c.since)
+        rows = connection.execute(sa.select(*columns).where(*_at(judgement, topic, partitions)))
+        return dict.fromkeys(partitions, ("", 0)) | {row.partition: (row.recent, row.since) for row in rows}
 
-    def note_judgement(self, connection: sa.Connection, topic: str, partition: int, recent: str, since: int) -> None:
-        """Remember it."""
-        bulk.upsert(connection, judgement, [(topic, partition, recent, since)])
+    def note_judgements(self, connection: sa.Connection, topic: str, found: Mapping[int, tuple[str, int]]) -> None:
+        """Remember them."""
+        bulk.upsert(connection, judgement, [(topic, partition, *each) for partition, each in found.items()])
 
     # -- mappings -----------------------------------------------------------------------------------------------------
 
@@ -323,11 +340,12 @@ class Store:
         row = connection.execute(sa.select(*columns).where(mapping.c.topic == topic)).one_or_none()
         return ActiveMapping(*row) if row else None
 
-    def another(self, connection: sa.Connection, topic: str, fingerprint: str) -> str | None:
-        """The declaration that is in force, as JSON, if it is another one than this."""
-        query = sa.select(mapping.c.declared).where(mapping.c.topic == topic, mapping.c.fingerprint != fingerprint)
-        found: str | None = connection.scalar(query)
-        return found
+    def heed(self, connection: sa.Connection, topic: str, fingerprint: str) -> tuple[str | None, str | None]:
+        """(the declaration that is in force, as JSON, if it is another one than this; why the dataset is paused)."""
+        another = sa.select(mapping.c.declared).where(mapping.c.topic == topic, mapping.c.fingerprint != fingerprint)
+        paused = sa.select(pause.c.finding).where(pause.c.topic == topic)
+        declared, finding = connection.execute(sa.select(another.scalar_subquery(), paused.scalar_subquery())).one()
+        return declared, finding
 
     def hold(self, connection: sa.Connection, topic: str) -> dict[tuple[str, int], int]:
         """The offsets of a topic's partitions. Nothing of it is decided until the transaction ends."""
@@ -390,3 +408,7 @@ class Store:
             rows = [(*place, "", end) for place, end in ends.items() if place[0] == topic]
             bulk.upsert(connection, judgement, rows)
             return True
+
+
+def _at(table: sa.Table, topic: str, partitions: Collection[int]) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.topic == topic, table.c.partition.in_(list(partitions))

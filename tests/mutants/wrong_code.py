@@ -48,15 +48,15 @@ MUTANTS = [
     Mutant(
         "position outside of the transaction: of the view",
         _ENGINE,
-        "        books.write()\n",
-        "        books.write()\n        view.connection.commit()\n",
+        "        _write_books(view, books.values())\n",
+        "        _write_books(view, books.values())\n        view.connection.commit()\n",
         f"{_ENGINE_TESTS}::test_a_crash_at_the_commit_keeps_nothing",
     ),
     Mutant(
         "position outside of the transaction: of streams",
         _INTAKE,
-        "            self._store.refuse(connection, batch.refusals.values())\n",
-        "            connection.connection.commit()\n            self._store.refuse(connection, batch.refusals.values())\n",
+        "        self._store.refuse(connection, group.refusals.values())\n",
+        "        connection.connection.commit()\n        self._store.refuse(connection, group.refusals.values())\n",
         f"{_INTAKE_TESTS}::test_a_crash_anywhere_in_a_batch_keeps_nothing_of_it",
     ),
     Mutant(
@@ -90,7 +90,7 @@ MUTANTS = [
     Mutant(
         "swallow a failure of quarantine",
         _INTAKE,
-        "            self._store.refuse(connection, batch.refusals.values())\n",
+        "        self._store.refuse(connection, group.refusals.values())\n",
         "",
         f"{_INTAKE_TESTS}::test_a_refused_record_stops_nothing_and_says_where",
     ),
@@ -125,8 +125,8 @@ MUTANTS = [
     Mutant(
         "commit after a rebalance: a batch that another worker took is taken once more, by streams",
         _INTAKE,
-        "fresh = [item for item in records if item.offset >= stood]",
-        "fresh = list(records)",
+        "return [item for item in records if item.offset >= stood]",
+        "return list(records)",
         f"{_INTAKE_TESTS}::test_a_batch_given_twice_is_taken_once",
     ),
     Mutant(

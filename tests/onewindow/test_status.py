@@ -20,7 +20,7 @@ from producers.positions import Saved, saved_record
 from producers.publisher import Publisher, Record
 from producers.topics import POSITIONS, TopicSpec, ensure_topics
 from projections.databases import open_view
-from streams.store import Store
+from streams.store import Post, Store
 
 SOURCE = """
 system: {system}
@@ -65,8 +65,8 @@ class City:
         store = Store(open_view(f"sqlite:///{self.directory}/streams.sqlite"))
         store.prepare("cluster", {})
         with store.engine.begin() as connection:
-            store.advance(connection, self.topic, 0, first=first, to=first + sum(counts.values()))
-            store.count(connection, self.topic, 0, counts)
+            store.advance(connection, self.topic, {0: (first, first + sum(counts.values()))})
+            store.count(connection, self.topic, {0: counts})
         store.engine.dispose()
 
     def up(self, roles=ROLES, **broker):
@@ -274,11 +274,11 @@ def test_an_outbox_row_that_waits_at_two_looks_is_not_healthy(city):
     city.up()
     store = Store(open_view(f"sqlite:///{city.directory}/streams.sqlite"))
     with store.engine.begin() as connection:
-        store.post(connection, city.topic, 0, b"", {})
+        store.post(connection, city.topic, [Post(0, b"", {})])
     watcher = Watcher(Deployment(city.directory))
     assert [watcher.look()["state"] for _ in range(2)] == ["catching up"] * 2
     with store.engine.begin() as connection:
-        store.post(connection, city.topic, 0, b"", {})
+        store.post(connection, city.topic, [Post(0, b"", {})])
     store.sent([1])
     assert watcher.look()["state"] == "healthy"  # another row waits now than before
     store.sent([2])

@@ -33,7 +33,7 @@ from contracts.errors import AnotherLog, DatabaseUnreachable, LogTooShort, LogTr
 from contracts.events import EventUnreadable, ResidentEvent
 from projections import bulk
 from projections.databases import open_view, reading, writing
-from projections.engine import Arrival, Gap, LogIdentity, Taken, ViewEngine
+from projections.engine import Arrival, Gap, LogBatch, LogIdentity, Taken, ViewEngine
 from projections.reading import gaps
 from projections.residents import Residents
 from projections.tables import assertion, community, gap, meaning, metadata, origin, position, resident
@@ -444,6 +444,45 @@ def test_two_workers_on_two_partitions_lose_nothing(views: Views):
     assert trouble == []
     assert rows(view, community, *community.c.keys()) == counted
     assert fingerprint(view) == wanted
+
+
+def test_batches_of_several_partitions_together_are_as_one_after_the_other(views: Views):
+    log = busy_log(8)
+    view = views.new()
+    for partition in log.partitions:
+        take_all(view, log, partition, 1000)
+    wanted = all_kept(view)
+
+    view = views.new()
+    longest = max(len(entries) for entries in log.partitions.values())
+    for first in range(0, longest, 4):
+        batches = [
+            LogBatch(TOPIC, partition, first, first + len(part), part)
+            for partition, entries in log.partitions.items()
+            if (part := entries[first : first + 4])
+        ]
+        taken = view.take_together(batches)
+        assert [each.next_offset for each in taken] == [batch.to for batch in batches]
+        assert sum(each.applied for each in taken) == sum(len(batch.arrivals) for batch in batches)
+    assert all_kept(view) == wanted
+
+
+def all_kept(view: ViewEngine) -> list[object]:
+    kept = [rows(view, table, *table.c.keys()) for table in (community, origin, position)]
+    return [fingerprint(view), view.positions(), *kept]
+
+
+def test_of_batches_together_all_are_kept_or_none(views: Views):
+    view = views.new()
+    good = LogBatch(TOPIC, 0, 0, 2, arrivals(named(2)))
+    with pytest.raises(OutOfStep):
+        view.take_together([good, LogBatch(TOPIC, 1, 5, 6, arrivals(named(1, start=9), offset=5))])
+    assert view.positions() == {}
+    bad = Arrival(3, SOURCE, 0, b"{")
+    with pytest.raises(EventUnreadable, match=f"{TOPIC}/1, offset 3"):
+        view.take_together([good, LogBatch(TOPIC, 1, 0, 4, [bad])])
+    assert view.positions() == {}
+    assert [each.applied for each in view.take_together([good])] == [2]
 
 
 class Slow(Residents):

@@ -11,9 +11,8 @@ from contracts.events import RESIDENT_TOPIC, RecordAsserted, RecordHeld, RecordR
 from projections.base import Projection
 from projections.databases import open_view, reading
 from projections.digest import digest, overall
-from projections.engine import Arrival, LogIdentity, Taken, ViewEngine
+from projections.engine import Arrival, LogBatch, LogIdentity, Taken, ViewEngine
 from projections.tables import VIEW, metadata
-from projections.verify import LogBatch
 from projections.winners import Authority
 
 TOPIC = RESIDENT_TOPIC

@@ -15,9 +15,8 @@ from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
 from contracts.sources import DatasetSource
 from projections.databases import open_view, reading
-from projections.engine import Arrival, LogIdentity, ViewEngine
+from projections.engine import Arrival, LogBatch, LogIdentity, ViewEngine
 from projections.tables import assertion
-from projections.verify import LogBatch
 from projections.winners import Authority
 from streams import store as tables
 from streams.intake import Intake

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
+from types import SimpleNamespace
 
 import faust
+import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from contracts.errors import RetryLater
-from streams.runner import Runner
+from streams.runner import Runner, _together
 
 PARTITIONS = 2
 
@@ -58,9 +61,10 @@ def test_batches_are_whole_ordered_and_begin_where_the_database_says(broker, tmp
     topic, got = topic_with(broker.bootstrap, 600), {}
     firsts: dict[int, list[int]] = {}
 
-    def work(_, partition, first, records):
-        firsts.setdefault(partition, []).append(first)
-        got.setdefault(partition, []).extend(record.offset for record in records)
+    def work(_, fetches):
+        for partition, first, records in fetches:
+            firsts.setdefault(partition, []).append(first)
+            got.setdefault(partition, []).extend(record.offset for record in records)
 
     run(
         broker.bootstrap, topic, tmp_path, stored={0: 100, 1: 0}, work=work,
@@ -74,15 +78,48 @@ def test_batches_are_whole_ordered_and_begin_where_the_database_says(broker, tmp
 def test_a_batch_that_must_wait_is_tried_again_and_nothing_is_left_out(broker, tmp_path):
     topic, got, failures = topic_with(broker.bootstrap, 100), [], [3]
 
-    def work(_, partition, first, records):
+    def work(_, fetches):
         if failures[0]:
             failures[0] -= 1
             raise RetryLater("the database is away", fix="wait")
-        got.extend((partition, record.offset) for record in records)
+        got.extend((partition, record.offset) for partition, _, records in fetches for record in records)
 
     run(broker.bootstrap, topic, tmp_path, stored={}, work=work, enough=lambda: len(got) >= 100)
     assert sorted(got) == [(p, o) for p in range(PARTITIONS) for o in range(50)]
     assert failures == [0]
+
+
+class Stream:
+    """What an agent gets, as far as it is looked at: batches of these partitions, each of so many records."""
+
+    def __init__(self, *batches):
+        self.channel, self._queue = self, deque(batches)
+        self.queue = SimpleNamespace(empty=lambda: not self._queue)
+
+    def noack(self):
+        return self
+
+    async def events(self):
+        while self._queue:
+            partition, size = self._queue.popleft()
+            yield SimpleNamespace(message=SimpleNamespace(partition=partition), value=[0] * size)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "groups"),
+    [
+        ([], []),
+        ([(0, 5), (1, 5), (2, 5)], [[0, 1, 2]]),
+        ([(0, 5), (1, 5), (0, 5), (1, 5)], [[0, 1], [0, 1]]),
+        ([(0, 5), (0, 5), (0, 5)], [[0], [0], [0]]),
+        ([(0, 3_000), (1, 1_000), (2, 1)], [[0, 1], [2]]),
+    ],
+)
+def test_what_waits_is_worked_on_together_and_no_partition_comes_twice(waiting, groups):
+    async def found():
+        return [[event.message.partition for event in events] async for events in _together(Stream(*waiting))]
+
+    assert asyncio.run(found()) == groups
 
 
 def test_an_error_that_nobody_foresaw_ends_the_role_with_what_it_was(broker, tmp_path):

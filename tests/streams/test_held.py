@@ -37,10 +37,14 @@ class Group:
         producer.close()
         self.written[topic] = self.written.get(topic, 0) + count
 
-    def work(self, topic, partition, first, records):
+    def work(self, topic, fetches):
         """As intake does: what lies below the stored offset was seen, a hole is not gone over."""
         if topic == self.paused and not self.freed:
             raise DatasetPaused("sick", fix="mend it")
+        for partition, first, records in fetches:
+            self.take(topic, partition, first, records)
+
+    def take(self, topic, partition, first, records):
         stood = self.stored.get((topic, partition), 0)
         if first > stood:
             raise OutOfStep(f"from {first}, stands at {stood}", fix="")

@@ -18,7 +18,7 @@ from contracts.identity import Hasher
 from contracts.sources import DatasetSource
 from projections.databases import open_view
 from streams import store as tables
-from streams.intake import Incoming, Intake, Outgoing
+from streams.intake import Fetched, Incoming, Intake, Outgoing
 from streams.store import Store
 
 HASHER = Hasher(b"0123456789abcdef")
@@ -459,7 +459,7 @@ def test_more_than_may_disappear_is_asked_about_and_nothing_is_kept(one):
         one.take(*batch, first=end.offset)
     assert retracted(one) == set()
     with one.store.engine.begin() as connection:
-        one.store.note_judgement(connection, one.intake.topic, 0, "", one.offset + 1)
+        one.store.note_judgements(connection, one.intake.topic, {0: ("", one.offset + 1)})
     one.take(*batch, first=end.offset)
     assert retracted(one) == {record(key) for key in keys[30:]}
 
@@ -504,3 +504,41 @@ def test_a_mark_is_taken_on_postgresql_too(postgres):
     assert retracted(desk) == {record("0")}
     assert desk.books() == {"accepted": 40, "duplicate": 39, "filtered": 1}
     desk.store.engine.dispose()
+
+
+@given(moves)
+def test_partitions_together_are_decided_as_one_after_the_other(history):
+    """A key lies in one partition here, as it does where one producer writes a topic."""
+    batches = [
+        [(k, i, op, n) for n, (k, i, op) in enumerate(history) if int(k) % 2 == partition] for partition in (0, 1)
+    ]
+
+    def play(take):
+        desk = Desk()
+        try:
+            fetched = []
+            for partition, batch in enumerate(batches):
+                desk.offset = 0
+                items = [desk.change(k, position=n, op=op, id=i) for k, i, op, n in batch]
+                if items:
+                    fetched.append(Fetched(partition, 0, items))
+            posted = take(desk.intake, fetched)
+            with desk.store.engine.connect() as connection:
+                known = [connection.execute(sa.select(table)).all() for table in (tables.record, tables.books)]
+                refused = connection.execute(sa.select(tables.quarantine)).all()
+            return desk.sent(), known, sorted(refused), [event for _, events in posted for event in events]
+        finally:
+            desk.store.engine.dispose()
+
+    apart = play(lambda intake, fetched: [row for each in fetched for row in intake.take_together([each]).posted])
+    together = play(lambda intake, fetched: intake.take_together(fetched).posted)
+    assert together == apart
+    assert together[0] == together[3]
+
+
+def test_a_record_that_changes_its_partition_belongs_to_the_last_one(desk):
+    here, there = desk.change("1"), desk.change("1", position=2, name="李四")
+    desk.intake.take_together([Fetched(0, 0, [here]), Fetched(1, 0, [there._replace(offset=0)])])
+    desk.offset = 1
+    desk.take(mark(desk, "cleared", reading=1, position=3))
+    assert retracted(desk) == set()

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from projections.databases import open_view, writing
-from streams.store import Store
+from streams.store import Post, Store
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -24,7 +24,7 @@ def store(request, tmp_path):
 
 def decide(store, events):
     with writing(store.engine) as connection:
-        store.post(connection, "in", 0, events, {})
+        store.post(connection, "in", [Post(0, events, {})])
 
 
 def waiting(store):
@@ -46,7 +46,7 @@ def test_a_row_that_is_committed_after_one_with_a_greater_id_stays(store):
 
     def slowly():
         with writing(store.engine) as connection:
-            store.post(connection, "in", 0, b"slow", {})
+            store.post(connection, "in", [Post(0, b"slow", {})])
             inserted.set()
             commit.wait(30)
 

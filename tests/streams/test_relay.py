@@ -21,7 +21,7 @@ from projections.winners import Authority
 from streams.intake import Outgoing, _pack
 from streams.relay import Relay
 from streams.roles import arrival
-from streams.store import Store
+from streams.store import Post, Store
 
 HASHER = Hasher(b"0123456789abcdef")
 
@@ -53,15 +53,20 @@ class Stage:
             events.append(Outgoing(self.topic, 0, body["resident_id"], "RecordAsserted", "in/0", self.number, value))
             self.number += 1
         with self.store.engine.begin() as connection:
-            self.store.post(connection, "in", 0, _pack(events), {f"{self.topic}/0": self.number})
+            (row,) = self.store.post(connection, "in", [Post(0, _pack(events), {f"{self.topic}/0": self.number})])
+        return row, events
 
-    def relay(self, wrap=lambda publish: publish):
+    def relay(self, wrap=lambda publish: publish, beside=None):
+        """Until the outbox is empty. ``beside`` gets the relay meanwhile."""
+
         async def run():
             async def in_thread(function, *arguments):
                 return await asyncio.to_thread(function, *arguments)
 
             relay = Relay(self.store, self.bootstrap, in_thread, wrap=wrap)
             task = asyncio.create_task(relay.run())
+            if beside is not None:
+                await beside(relay)
             with contextlib.suppress(asyncio.CancelledError, Crash):
                 while not task.done() and self.store.unsent(0, 1):  # noqa: ASYNC110 - a database has no events
                     await asyncio.sleep(0.01)
@@ -174,3 +179,56 @@ def test_a_failed_send_is_a_failure_of_everything_after_it(stage):
     taken = stage.project()
     assert taken.gaps == []
     assert stage.names() == {"a", "b", "c"}
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - a database has no events
+            await asyncio.sleep(0.01)
+
+
+def test_what_is_handed_over_is_not_read_back(stage):
+    read = []
+    unsent = stage.store.unsent
+
+    async def hand_over(relay):
+        relay.publish([stage.decide("a")])  # the first of its origin: something may lie before it
+        await until(lambda: not unsent(0, 1))
+        relay._looked_at = float("inf")  # the look of each second
+        stage.store.unsent = lambda after, limit: (limit > 1 and read.append(after)) or unsent(after, limit)
+        relay.publish([stage.decide("b"), stage.decide("c")])
+        await until(lambda: not unsent(0, 1))
+
+    stage.relay(beside=hand_over)
+    taken = stage.project()
+    assert (read, taken.gaps, taken.repeated) == ([], [], 0)
+    assert stage.names() == {"a", "b", "c"}
+
+
+def test_what_was_left_in_the_outbox_goes_before_what_is_handed_over(stage):
+    """Another worker, or a commit that seemed to fail, left it there: what follows it would never be applied."""
+
+    async def hand_over(relay):
+        relay.publish([stage.decide("a")])
+        await until(lambda: not stage.store.unsent(0, 1))
+        relay._looked_at = float("inf")
+        stage.decide("left")
+        relay.publish([stage.decide("next")])
+        await until(lambda: not stage.store.unsent(0, 1))
+
+    stage.relay(beside=hand_over)
+    taken = stage.project()
+    assert (taken.gaps, taken.withheld) == ([], 0)
+    assert stage.names() == {"a", "left", "next"}
+
+
+def test_more_than_may_be_held_in_memory_is_read_back(stage):
+    async def hand_over(relay):
+        for number in range(100):
+            relay.publish([stage.decide(f"name {number}")])
+        await until(lambda: not stage.store.unsent(0, 1))
+
+    stage.relay(beside=hand_over)
+    taken = stage.project()
+    assert (taken.gaps, taken.withheld) == ([], 0)
+    assert len(stage.names()) == 100

@@ -147,7 +147,7 @@ def test_what_a_person_has_let_through_pauses_no_remap(city, tmp_path):
         city.change(str(number), name="")
     with writing(city.store.engine) as connection:
         for partition in (0, 1):
-            city.store.note_judgement(connection, TOPIC, partition, "", 1_000)
+            city.store.note_judgements(connection, TOPIC, {partition: ("", 1_000)})
     settled(city)
     assert through(city.remap(tmp_path / "r", NEW.model_copy(update=strict))) == {"same": 120}
 

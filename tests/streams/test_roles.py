@@ -11,6 +11,7 @@ from projections.databases import open_view
 from projections.engine import Arrival, LogIdentity, ViewEngine
 from projections.winners import Authority
 from streams.roles import ProjectionsRole, arrival, incoming
+from streams.runner import Fetch
 
 TOPIC = "community.resident"
 HELD = (
@@ -56,9 +57,9 @@ def test_what_another_tool_wrote_into_a_department_topic_is_no_traceback():
 
 def test_what_a_remap_says_again_is_not_taken_for_a_late_change():
     role = ProjectionsRole.__new__(ProjectionsRole)
-    role._view = SimpleNamespace(take=lambda *_, **__: "taken")
+    role._view = SimpleNamespace(take_together=lambda _: "taken")
     said = [
         record([("ce_source", origin), ("ce_sequence", b"0")], value=b'{"committed_at":"%s"}' % at)
         for origin, at in ((b"department.a.b/0", b"2026-11-01"), (b"remap.a.b/0", b"2020-01-01"))
     ]
-    assert role._take(TOPIC, 0, 0, said) == ("taken", ["2026-11-01"])
+    assert role._take(TOPIC, [Fetch(0, 0, said)]) == ("taken", ["2026-11-01"])
