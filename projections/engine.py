@@ -202,9 +202,7 @@ class ViewEngine:
 
     def _take(self, view: sa.Connection, topic: str, batches: Sequence[LogBatch]) -> list[Taken]:
         partitions = [batch.partition for batch in batches]
-        positions = _claim(view, topic, partitions)
-        books = {partition: _Books(topic, partition) for partition in partitions}
-        _read_books(view, topic, books)
+        positions, books = _claim(view, topic, partitions)
         fresh, taken, moves = list[bytes](), list[Taken](), list[bulk.Row]()
         for batch in batches:
             stored, applied, repeated, withheld = positions[batch.partition]
@@ -225,8 +223,9 @@ class ViewEngine:
             for projection in self.projections:
                 if topic in projection.topics:
                     projection.apply(decoded, view)
-        _write_books(view, books.values())
-        bulk.upsert(view, position, moves)
+        with bulk.together(view):
+            _write_books(view, books.values())
+            bulk.upsert(view, position, moves)
         return taken
 
 
@@ -245,17 +244,11 @@ def _placed(error: EventUnreadable, batches: Sequence[LogBatch]) -> EventUnreada
 class _Books:
     """The numbers and gaps of one partition while a batch is taken."""
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, numbers: dict[str, int], gaps: dict[str, Gap]) -> None:
         self._topic, self._partition = topic, partition
-        self.numbers: dict[str, int] = {}
-        self.gaps: dict[str, Gap] = {}
-        self._numbers_before: dict[str, int] = {}
-        self._gaps_before: dict[str, Gap] = {}
+        self._numbers_before, self._gaps_before = numbers, gaps
+        self.numbers, self.gaps = dict(numbers), dict(gaps)
         self.repeated = self.withheld = 0
-
-    def begin(self) -> None:
-        """All that is stored was read."""
-        self._numbers_before, self._gaps_before = dict(self.numbers), dict(self.gaps)
 
     def accept(self, arrivals: Sequence[Arrival], stored: int) -> list[bytes]:
         """The values to apply, in order: from offset ``stored`` on, each with exactly the next number of its origin."""
@@ -296,16 +289,6 @@ class _Books:
         return [tuple(now) for name, now in self.gaps.items() if self._gaps_before.get(name) != now]
 
 
-def _read_books(view: sa.Connection, topic: str, books: Mapping[int, _Books]) -> None:
-    columns = (origin.c.partition, origin.c.origin, origin.c.next_number)
-    for partition, name, number in view.execute(sa.select(*columns).where(*_at(origin, topic, books))):
-        books[partition].numbers[name] = number
-    for row in view.execute(sa.select(gap).where(*_at(gap, topic, books))):
-        books[row.partition].gaps[row.origin] = Gap(*row)
-    for each in books.values():
-        each.begin()
-
-
 def _write_books(view: sa.Connection, books: Iterable[_Books]) -> None:
     moved, closed, opened = list[bulk.Row](), list[bulk.Row](), list[bulk.Row]()
     for each in books:
@@ -317,21 +300,34 @@ def _write_books(view: sa.Connection, books: Iterable[_Books]) -> None:
     bulk.upsert(view, gap, opened)
 
 
-def _at(table: sa.Table, topic: str, partitions: Iterable[int]) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.topic == topic, table.c.partition.in_(list(partitions))
+def _claim(
+    view: sa.Connection, topic: str, partitions: Sequence[int]
+) -> tuple[dict[int, tuple[int, ...]], dict[int, _Books]]:
+    """partition -> (stored offset, applied, repeated, withheld), with its row locked: a second worker waits here. And the
+    books of each."""
+    here = {"topic": topic}
+    finds = [
+        bulk.Find(position, _names(position)[1:], "partition", partitions, here, lock=True),
+        bulk.Find(origin, _names(origin)[1:], "partition", partitions, here),
+        bulk.Find(gap, _names(gap), "partition", partitions, here),
+    ]
+    rows, numbers, gaps = bulk.find_all(view, finds)
+    if new := {*partitions} - {row[0] for row in rows}:
+        bulk.add(view, position, [(topic, partition, 0, 0, 0, 0) for partition in sorted(new)])
+        return _claim(view, topic, partitions)
+    mine: dict[int, tuple[dict[str, int], dict[str, Gap]]] = {partition: ({}, {}) for partition in partitions}
+    for partition, name, number in numbers:
+        mine[partition][0][name] = number
+    for row in gaps:
+        found = Gap(*row)
+        mine[found.partition][1][found.origin] = found
+    return {row[0]: row[1:] for row in rows}, {
+        partition: _Books(topic, partition, *known) for partition, known in mine.items()
+    }
 
 
-def _claim(view: sa.Connection, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
-    """partition -> (stored offset, applied, repeated, withheld), zeros if it is new, with its row locked: a second worker
-    waits here."""
-    query = (
-        sa.select(position).where(*_at(position, topic, partitions)).order_by(position.c.partition).with_for_update()
-    )
-    found = {row.partition: tuple(row[2:]) for row in view.execute(query)}
-    if new := [partition for partition in sorted(partitions) if partition not in found]:
-        bulk.add(view, position, [(topic, partition, 0, 0, 0, 0) for partition in new])
-        found = {row.partition: tuple(row[2:]) for row in view.execute(query)}
-    return found
+def _names(table: sa.Table) -> tuple[str, ...]:
+    return tuple(table.columns.keys())
 
 
 @contextmanager

@@ -102,18 +102,24 @@ class Residents:
         touched = {record.was for record in changed if record.was is not None}
         touched.update(record.resident_id for record in changed if record.live)
         ids = sorted(touched)
-        traits = {
-            row[0]: Traits._make(row[1:]) for row in bulk.find(view, resident, _TRAITS, "resident_id", ids, lock=True)
-        }
-        members = _members(view, ids)
+        known, stated = bulk.find_all(
+            view,
+            [
+                bulk.Find(resident, _TRAITS, "resident_id", ids, lock=True),
+                bulk.Find(assertion, _MEMBER, "resident_id", ids, condition="live"),
+            ],
+        )
+        traits = {row[0]: Traits._make(row[1:]) for row in known}
+        members = _members(stated)
         deltas = Deltas()
         for resident_id, old in traits.items():
             deltas.count(old, _benefits(members.get(resident_id)), -1)
-        _write_assertions(view, changed, stored)  # first: a record that is new to two workers shows here
-        _write_benefits(view, changed, members)
-        _change(members, changed)
-        self._write_residents(view, ids, traits, members, deltas)
-        deltas.write(view)
+        with bulk.together(view):
+            _write_assertions(view, changed, stored)  # first: a record that is new to two workers shows here
+            _write_benefits(view, changed, members)
+            _change(members, changed)
+            self._write_residents(view, ids, traits, members, deltas)
+            deltas.write(view)
 
     def _write_residents(
         self,
@@ -181,8 +187,12 @@ def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key
             keys = wanted[source] = set()
         keys.add(event.record_key)
     records: dict[Key, _Record] = {}
-    for (system, dataset), keys in sorted(wanted.items()):
-        rows = bulk.find(view, assertion, _STATE, "record_key", sorted(keys), lock=True, system=system, dataset=dataset)
+    sources = sorted(wanted.items())
+    finds = [
+        bulk.Find(assertion, _STATE, "record_key", sorted(keys), {"system": system, "dataset": dataset}, lock=True)
+        for (system, dataset), keys in sources
+    ]
+    for ((system, dataset), _), rows in zip(sources, bulk.find_all(view, finds), strict=True):
         for record_key, resident_id, revision, live, held_revision, held_reason in rows:
             key = (system, dataset, record_key)
             was = resident_id if live else None
@@ -202,12 +212,10 @@ def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key
     return stored, records
 
 
-def _members(view: sa.Connection, ids: Sequence[str]) -> dict[str, dict[Key, Member]]:
-    """The live assertions of these residents as they are stored."""
+def _members(rows: Iterable[bulk.Row]) -> dict[str, dict[Key, Member]]:
+    """Live assertions, as they are stored, by the resident that they speak of."""
     members: dict[str, dict[Key, Member]] = {}
-    for resident_id, system, dataset, record_key, as_of, provisional, held_reason, fields in bulk.find(
-        view, assertion, _MEMBER, "resident_id", ids, condition="live"
-    ):
+    for resident_id, system, dataset, record_key, as_of, provisional, held_reason, fields in rows:
         member = Member(system, dataset, record_key, as_of, bool(provisional), held_reason is not None, _decode(fields))
         members.setdefault(resident_id, {})[(system, dataset, record_key)] = member
     return members

@@ -14,25 +14,27 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from contracts.changes import MARKS, FastChange, FastSource, Unreadable, decode, version
-from contracts.errors import DatasetPaused, SourceSick
+from contracts.errors import DatasetPaused, OutOfStep, SourceSick
 from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
 from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
+from projections import bulk
 from projections.databases import writing
 from streams.mapping import Mapped, RecordMap, Refusal
-from streams.store import Post, State, Store
+from streams.store import Known, Post, State, Store
 
 _JUDGED = 40  # decisions below which a share of refusals says nothing about the source
 _WINDOW = 100  # decisions, the latest of a partition, that are judged: enough that a clump of refusals is no alarm
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
+_T = TypeVar("_T")
 
 
 class Incoming(NamedTuple):
@@ -115,42 +117,57 @@ class Intake:
         """
         moment = self._now()
         self.map.today = moment.date()
+        partitions = [batch.partition for batch in batches]
+        keys = list({item.key for batch in batches for item in batch.records})
         with writing(self._store.engine) as connection:
-            work = self._advance(connection, batches)
-            self._heed(connection)
-            partitions = list(work)
-            missing = self._number(connection, work)
-            keys = {item.key for items in work.values() for item in items}
-            group = _Group(self._store.states(connection, self.name, list(keys)))
-            numbers = self._store.numbers(connection, [f"{self.topic}/{partition}" for partition in partitions])
-            judgements = self._store.judgements(connection, self.topic, partitions)
-            done = []
+            known = self._store.look(connection, self.topic, self.name, partitions, keys)
+            self._heed(connection, known)
+            work = self._fresh(connection, known, batches)
+            group, done = _Group(known.states), list[_Batch]()
             for partition, items in work.items():
-                known = numbers.get(f"{self.topic}/{partition}", {})
-                batch = _Batch(self, partition, group, known, moment.isoformat(timespec="milliseconds"))
-                self._decide(connection, batch, items, judgements[partition][1])
+                numbers = known.numbers[partition]
+                batch = _Batch(self, partition, group, numbers, moment.isoformat(timespec="milliseconds"))
+                self._decide(connection, batch, items, known.judgements[partition][1])
                 done.append(batch)
-            self._judge(connection, judgements, done)
-            posted = self._write(connection, group, done)
+            judged = self._judge(known.judgements, done)
+            arrived = {
+                partition: known.arrivals[partition].after(item.sequence for item in items)
+                for partition, items in work.items()
+            }
+            posted = self._post(connection, done)
+            with bulk.together(connection):
+                self._store.advance(connection, self.topic, _ends(known.offsets, batches))
+                self._store.note_arrivals(connection, self.topic, _changes(arrived, known.arrivals))
+                self._store.note_judgements(connection, self.topic, _changes(judged, known.judgements))
+                self._write(connection, group, done)
         counts = sum((batch.counts for batch in done), Counter[str]())
-        return Outcome(counts, missing, posted)
+        return Outcome(counts, sum(numbers.missing for numbers in arrived.values()), posted)
 
-    def _advance(self, connection: sa.Connection, batches: Sequence[Fetched]) -> dict[int, list[Incoming]]:
-        """Move the offsets; gives what of each partition was not taken before."""
-        moves = {
-            partition: (first, records[-1].offset + 1 if records else first) for partition, first, records in batches
-        }
-        stood = self._store.advance(connection, self.topic, moves)
-        return {partition: _fresh(records, stood[partition]) for partition, _, records in batches}
-
-    def _heed(self, connection: sa.Connection) -> None:
+    def _heed(self, connection: sa.Connection, known: Known) -> None:
         """Decide under the mapping that is in force: a remap, or a worker that was started after this one, may have put in
         another. Raises DatasetPaused."""
-        another, finding = self._store.heed(connection, self.topic, self.mapping)
-        if finding is not None:
-            raise DatasetPaused(finding, fix=way_on(self.system, self.dataset))
-        if another is not None:
-            self._use(DatasetSource.model_validate_json(another))
+        if known.paused is not None:
+            raise DatasetPaused(known.paused, fix=way_on(self.system, self.dataset))
+        if known.fingerprint not in {None, self.mapping}:
+            found = self._store.in_force(connection, self.topic)
+            assert found is not None
+            self._use(DatasetSource.model_validate_json(found.declared))
+
+    def _fresh(self, connection: sa.Connection, known: Known, batches: Sequence[Fetched]) -> dict[int, list[Incoming]]:
+        """What of each partition was not taken before. Raises OutOfStep when a batch begins beyond that: another worker's
+        doing, or a hole."""
+        if new := [batch.partition for batch in batches if batch.partition not in known.offsets]:
+            self._store.begin(connection, self.topic, sorted(new))
+        work = {}
+        for partition, first, records in batches:
+            stood = known.offsets.get(partition, 0)
+            if first > stood:
+                raise OutOfStep(
+                    f"{self.topic}/{partition} is given from offset {first}, but streams stands at {stood}",
+                    fix="nothing to do: the worker goes back to the stored offset",
+                )
+            work[partition] = [item for item in records if item.offset >= stood]
+        return work
 
     def _decide(self, connection: sa.Connection, batch: _Batch, items: Sequence[Incoming], since: int) -> None:
         for item, change in zip(items, decode([item.value for item in items]), strict=True):
@@ -159,18 +176,17 @@ class Intake:
             else:
                 batch.decide(item, change)
 
-    def _write(
-        self, connection: sa.Connection, group: _Group, done: Sequence[_Batch]
-    ) -> list[tuple[int, Sequence[Outgoing]]]:
+    def _post(self, connection: sa.Connection, done: Sequence[_Batch]) -> list[tuple[int, Sequence[Outgoing]]]:
+        posts = [batch for batch in done if batch.out]
+        packed = [Post(batch.partition, _pack(batch.out), batch.numbers) for batch in posts]
+        ids = self._store.post(connection, self.topic, packed)
+        return [(number, batch.out) for number, batch in zip(ids, posts, strict=True)]
+
+    def _write(self, connection: sa.Connection, group: _Group, done: Sequence[_Batch]) -> None:
         self._store.write(connection, self.name, group.changed)
         self._store.count(connection, self.topic, {batch.partition: batch.counts for batch in done})
         self._store.mend(connection, self.name, group.mended)  # before: who is refused again stands refused
         self._store.refuse(connection, group.refusals.values())
-        posts = [batch for batch in done if batch.out]
-        ids = self._store.post(
-            connection, self.topic, [Post(batch.partition, _pack(batch.out), batch.numbers) for batch in posts]
-        )
-        return [(number, batch.out) for number, batch in zip(ids, posts, strict=True)]
 
     def _reconcile(
         self, connection: sa.Connection, batch: _Batch, item: Incoming, change: FastChange, since: int
@@ -196,18 +212,17 @@ class Intake:
             )
         batch.retract(item, change, absent, self._store.states(connection, self.name, absent))
 
-    def _judge(
-        self, connection: sa.Connection, judgements: Mapping[int, tuple[str, int]], done: Sequence[_Batch]
-    ) -> None:
+    def _judge(self, judgements: Mapping[int, tuple[str, int]], done: Sequence[_Batch]) -> dict[int, tuple[str, int]]:
         """Look at the latest decisions of each partition after each (offset, refused): where batches are cut decides
         nothing. Raises SourceSick."""
         found = {}
         for batch in done:
             recent, since = judgements[batch.partition]
             refused = [refused for offset, refused in batch.judged if offset >= since]
-            if refused:
-                found[batch.partition] = self._judged(batch.partition, recent, refused), since
-        self._store.note_judgements(connection, self.topic, found)
+            found[batch.partition] = (
+                (self._judged(batch.partition, recent, refused), since) if refused else (recent, since)
+            )
+        return found
 
     def _judged(self, partition: int, recent: str, refused: Sequence[bool]) -> str:
         window = deque((mark == "1" for mark in recent), maxlen=_WINDOW)
@@ -221,19 +236,18 @@ class Intake:
                 )
         return "".join("1" if each else "0" for each in window)
 
-    def _number(self, connection: sa.Connection, work: Mapping[int, Sequence[Incoming]]) -> int:
-        """Follow the numbers that the producer gave; says how many of them never came."""
-        before = self._store.arrivals(connection, self.topic, list(work))
-        after = {
-            partition: before[partition].after(item.sequence for item in items) for partition, items in work.items()
-        }
-        news = {partition: numbers for partition, numbers in after.items() if numbers != before[partition]}
-        self._store.note_arrivals(connection, self.topic, news)
-        return sum(numbers.missing for numbers in after.values())
+
+def _ends(stood: Mapping[int, int], batches: Sequence[Fetched]) -> dict[int, int]:
+    """Where each partition stands after its batch."""
+    ends = {}
+    for partition, first, records in batches:
+        to = records[-1].offset + 1 if records else first
+        ends[partition] = max(stood.get(partition, 0), to)
+    return ends
 
 
-def _fresh(records: Sequence[Incoming], stood: int) -> list[Incoming]:
-    return [item for item in records if item.offset >= stood]
+def _changes(now: Mapping[int, _T], before: Mapping[int, _T]) -> dict[int, _T]:
+    return {partition: each for partition, each in now.items() if each != before[partition]}
 
 
 def fingerprints(declared: DatasetSource) -> tuple[str, str]:

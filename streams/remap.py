@@ -163,8 +163,8 @@ class Remap:
         with reading(self._refold.store.engine) as folded:
             decided = self._refold.store.states(folded, name, keys)
             refusals = _refusals(folded, name, keys)
-            rows = bulk.find(folded, tables.record, ("record_key", "partition"), "record_key", keys, dataset=name)
-            places: dict[str, int] = dict(rows)
+            there = bulk.Find(tables.record, ("record_key", "partition"), "record_key", keys, {"dataset": name})
+            places: dict[str, int] = dict(bulk.find(folded, there))
         for key in keys:
             facts = _Facts(
                 key, places[key], decided[key], known.get(key), wanted.get(key), stands.get(key),
@@ -316,7 +316,7 @@ class _Step:
 def _refusals(connection: sa.Connection, dataset: str, keys: Sequence[str]) -> dict[str, _Refused]:
     """The refusals of these records that nobody has mended."""
     names = ("record_key", "mended", *_REFUSAL)
-    rows = bulk.find(connection, tables.quarantine, names, "record_key", keys, dataset=dataset)
+    rows = bulk.find(connection, bulk.Find(tables.quarantine, names, "record_key", keys, {"dataset": dataset}))
     return {row[0]: _Refused(*row[2:]) for row in rows if not row[1]}
 
 

@@ -81,7 +81,8 @@ class Standing:
         """What stands of these records; also what was retracted."""
         names = ("record_key", *Statement._fields)
         with reading(self.engine) as connection:
-            rows = bulk.find(connection, assertion, names, "record_key", keys, system=system, dataset=dataset)
+            here = {"system": system, "dataset": dataset}
+            rows = bulk.find(connection, bulk.Find(assertion, names, "record_key", keys, here))
         return {row[0]: Statement(*row[1:]) for row in rows}
 
     def numbers(self, source: str) -> dict[str, int]:

@@ -6,12 +6,12 @@ outgoing events as one outbox row. Whatever stands here was decided once and is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, OutOfStep, StoreOutdated
+from contracts.errors import AnotherLog, LogTooShort, LogTrimmed, StoreOutdated
 from projections import bulk
 from projections.databases import reading, writing
 from streams.numbers import Numbers
@@ -160,6 +160,20 @@ class Post(NamedTuple):
     numbers: Mapping[str, int]
 
 
+class Known(NamedTuple):
+    """What a batch is decided by. By partition: offsets, of those that were read from; the numbers that a producer gave;
+    (recent, since), see ``judgement``; by output partition the next number. By key: records. The fingerprint of the mapping
+    that is in force, and why the dataset is paused."""
+
+    offsets: dict[int, int]
+    arrivals: dict[int, Numbers]
+    judgements: dict[int, tuple[str, int]]
+    numbers: dict[int, dict[str, int]]
+    states: dict[str, State]
+    fingerprint: str | None
+    paused: str | None
+
+
 class Store:
     """The store at one URL. ``engine`` comes from ``projections.databases.open_view``."""
 
@@ -222,30 +236,47 @@ class Store:
 
     # -- within the transaction of a batch ----------------------------------------------------------------------------
 
-    def advance(self, connection: sa.Connection, topic: str, moves: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        """Move the offset of each partition from where it stands to the second of its two; returns where they stood. Raises
-        OutOfStep when the first of them is beyond that: another worker's doing, or a hole."""
-        query = sa.select(position.c.partition, position.c.next_offset).where(*_at(position, topic, moves))
-        rows = connection.execute(query.order_by(position.c.partition).with_for_update())
-        stood = {partition: int(offset) for partition, offset in rows}
-        if new := [partition for partition in sorted(moves) if partition not in stood]:
-            bulk.insert(connection, books, [(topic, partition, *(0 for _ in BOOKS)) for partition in new])
-        moved = []
-        for partition, (first, to) in moves.items():
-            stored = stood.setdefault(partition, 0)
-            if first > stored:
-                raise OutOfStep(
-                    f"{topic}/{partition} is given from offset {first}, but streams stands at {stored}",
-                    fix="nothing to do: the worker goes back to the stored offset",
-                )
-            moved.append((topic, partition, max(stored, to)))
-        bulk.upsert(connection, position, moved)
-        return stood
+    def look(
+        self, connection: sa.Connection, topic: str, dataset: str, partitions: Sequence[int], keys: Sequence[str]
+    ) -> Known:
+        """What is known of partitions, whose offsets are locked, and of records: all that a batch is decided by."""
+        mine, origins = {"topic": topic}, [f"{topic}/{partition}" for partition in partitions]
+        numbers, judged = ("partition", *Numbers._fields), ("partition", "recent", "since")
+        finds = [
+            bulk.Find(position, ("partition", "next_offset"), "partition", partitions, mine, lock=True),
+            bulk.Find(arrival, numbers, "partition", partitions, mine),
+            bulk.Find(judgement, judged, "partition", partitions, mine),
+            bulk.Find(number, ("origin", "target", "next_number"), "origin", origins),
+            bulk.Find(record, ("record_key", *State._fields), "record_key", keys, {"dataset": dataset}),
+            bulk.Find(mapping, ("fingerprint",), "topic", [topic]),
+            bulk.Find(pause, ("finding",), "topic", [topic]),
+        ]
+        places, arrivals, judgements, ahead, states, in_force, paused = bulk.find_all(connection, finds)
+        targets: dict[str, dict[str, int]] = {}
+        for source, target, at in ahead:
+            targets.setdefault(source, {})[target] = at
+        return Known(
+            dict(places),
+            dict.fromkeys(partitions, Numbers()) | {row[0]: Numbers(*row[1:]) for row in arrivals},
+            dict.fromkeys(partitions, ("", 0)) | {row[0]: row[1:] for row in judgements},
+            {partition: targets.get(origin, {}) for partition, origin in zip(partitions, origins, strict=True)},
+            {row[0]: State(*row[1:]) for row in states},
+            in_force[0][0] if in_force else None,
+            paused[0][0] if paused else None,
+        )
+
+    def begin(self, connection: sa.Connection, topic: str, partitions: Iterable[int]) -> None:
+        """Open the books of partitions that nothing was read from. Raises Collision when another worker has done so."""
+        bulk.insert(connection, books, [(topic, partition, *(0 for _ in BOOKS)) for partition in partitions])
+
+    def advance(self, connection: sa.Connection, topic: str, offsets: Mapping[int, int]) -> None:
+        """Move the offsets of partitions."""
+        bulk.upsert(connection, position, [(topic, partition, offset) for partition, offset in offsets.items()])
 
     def states(self, connection: sa.Connection, dataset: str, keys: Sequence[str]) -> dict[str, State]:
         """What is known of these records."""
         names = ("record_key", *State._fields)
-        rows = bulk.find(connection, record, names, "record_key", keys, dataset=dataset)
+        rows = bulk.find(connection, bulk.Find(record, names, "record_key", keys, {"dataset": dataset}))
         return {row[0]: State(*row[1:]) for row in rows}
 
     def present(self, connection: sa.Connection, dataset: str, partition: int) -> Iterator[tuple[str, str]]:
@@ -272,8 +303,7 @@ class Store:
 
     def mend(self, connection: sa.Connection, dataset: str, keys: Sequence[str]) -> None:
         """Mark refusals whose record was accepted since."""
-        rows = bulk.find(connection, quarantine, ("dataset", "record_key"), "record_key", keys, dataset=dataset)
-        bulk.update(connection, quarantine, ("mended",), [(*row, True) for row in rows])
+        bulk.update(connection, quarantine, ("mended",), [(dataset, key, True) for key in keys])
 
     def numbers(self, connection: sa.Connection, origins: Sequence[str]) -> dict[str, dict[str, int]]:
         """origin -> target -> the next number."""
@@ -293,23 +323,9 @@ class Store:
         bulk.upsert(connection, number, ahead)
         return ids
 
-    def arrivals(self, connection: sa.Connection, topic: str, partitions: Collection[int]) -> dict[int, Numbers]:
-        """What is known of the numbers that a producer gave each partition."""
-        columns = [arrival.c[name] for name in ("partition", *Numbers._fields)]
-        rows = connection.execute(sa.select(*columns).where(*_at(arrival, topic, partitions)))
-        return dict.fromkeys(partitions, Numbers()) | {row[0]: Numbers(*row[1:]) for row in rows}
-
     def note_arrivals(self, connection: sa.Connection, topic: str, numbers: Mapping[int, Numbers]) -> None:
         """Remember it."""
         bulk.upsert(connection, arrival, [(topic, partition, *each) for partition, each in numbers.items()])
-
-    def judgements(
-        self, connection: sa.Connection, topic: str, partitions: Collection[int]
-    ) -> dict[int, tuple[str, int]]:
-        """partition -> (recent, since): see the table."""
-        columns = (judgement.c.partition, judgement.c.recent, judgement.c.since)
-        rows = connection.execute(sa.select(*columns).where(*_at(judgement, topic, partitions)))
-        return dict.fromkeys(partitions, ("", 0)) | {row.partition: (row.recent, row.since) for row in rows}
 
     def note_judgements(self, connection: sa.Connection, topic: str, found: Mapping[int, tuple[str, int]]) -> None:
         """Remember them."""
@@ -339,13 +355,6 @@ class Store:
         columns = [mapping.c[name] for name in ActiveMapping._fields]
         row = connection.execute(sa.select(*columns).where(mapping.c.topic == topic)).one_or_none()
         return ActiveMapping(*row) if row else None
-
-    def heed(self, connection: sa.Connection, topic: str, fingerprint: str) -> tuple[str | None, str | None]:
-        """(the declaration that is in force, as JSON, if it is another one than this; why the dataset is paused)."""
-        another = sa.select(mapping.c.declared).where(mapping.c.topic == topic, mapping.c.fingerprint != fingerprint)
-        paused = sa.select(pause.c.finding).where(pause.c.topic == topic)
-        declared, finding = connection.execute(sa.select(another.scalar_subquery(), paused.scalar_subquery())).one()
-        return declared, finding
 
     def hold(self, connection: sa.Connection, topic: str) -> dict[tuple[str, int], int]:
         """The offsets of a topic's partitions. Nothing of it is decided until the transaction ends."""
@@ -408,7 +417,3 @@ class Store:
             rows = [(*place, "", end) for place, end in ends.items() if place[0] == topic]
             bulk.upsert(connection, judgement, rows)
             return True
-
-
-def _at(table: sa.Table, topic: str, partitions: Collection[int]) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.topic == topic, table.c.partition.in_(list(partitions))

@@ -48,8 +48,8 @@ MUTANTS = [
     Mutant(
         "position outside of the transaction: of the view",
         _ENGINE,
-        "        _write_books(view, books.values())\n",
-        "        _write_books(view, books.values())\n        view.connection.commit()\n",
+        "        with bulk.together(view):\n            _write_books",
+        "        view.connection.commit()\n        with bulk.together(view):\n            _write_books",
         f"{_ENGINE_TESTS}::test_a_crash_at_the_commit_keeps_nothing",
     ),
     Mutant(
@@ -125,8 +125,8 @@ MUTANTS = [
     Mutant(
         "commit after a rebalance: a batch that another worker took is taken once more, by streams",
         _INTAKE,
-        "return [item for item in records if item.offset >= stood]",
-        "return list(records)",
+        "[item for item in records if item.offset >= stood]",
+        "list(records)",
         f"{_INTAKE_TESTS}::test_a_batch_given_twice_is_taken_once",
     ),
     Mutant(

@@ -61,8 +61,7 @@ def store(tmp_path):
 def note(store, partition, offset, **numbers):
     with store.engine.begin() as connection:
         store.note_arrivals(connection, PERSON, {partition: Numbers(**numbers)})
-        stood = store.positions().get((PERSON, partition), 0)
-        store.advance(connection, PERSON, {partition: (stood, offset)})
+        store.advance(connection, PERSON, {partition: offset})
 
 
 def test_each_loss_is_asked_for_once_in_each_reading(store):

@@ -65,7 +65,7 @@ class City:
         store = Store(open_view(f"sqlite:///{self.directory}/streams.sqlite"))
         store.prepare("cluster", {})
         with store.engine.begin() as connection:
-            store.advance(connection, self.topic, {0: (first, first + sum(counts.values()))})
+            store.advance(connection, self.topic, {0: first + sum(counts.values())})
             store.count(connection, self.topic, {0: counts})
         store.engine.dispose()
 
