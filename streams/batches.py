@@ -30,7 +30,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
     """Delivers one message per partition and fetch. Its value is the list of records; its key the offset from which
     they were fetched, which may lie below the first record's: logs have holes."""
 
-    largest_batch = 4_000
+    largest_batch = 1_000
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -205,7 +205,7 @@ class BatchApp(faust.App):  # type: ignore[misc]
             broker_max_poll_records=20_000,
             consumer_max_fetch_size=4 << 20,
             stream_wait_empty=False,
-            stream_buffer_maxsize=4,  # batches; Faust's 4,096 would hold gigabytes
+            stream_buffer_maxsize=16,  # batches; Faust's 4,096 would hold gigabytes
             autodiscover=False,
         )
         self.locate = locate

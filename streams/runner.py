@@ -42,17 +42,34 @@ Work = Callable[[str, Sequence[Fetch]], Any]
 
 
 async def _together(stream: Any) -> AsyncIterator[list[Any]]:
-    """What came while the last of it was worked on, at most one batch of a partition: the statements of a transaction cost
-    the same for one partition as for all."""
-    group: dict[int, Any] = {}
+    """The batches that came while those before were worked on: the statements of a transaction cost the same for few records
+    as for many. Those of one partition follow each other without a hole."""
+    group: list[Any] = []
+    ends: dict[int, int] = {}
     async for event in stream.noack().events():
-        if event.message.partition in group:
-            yield list(group.values())
-            group = {}
-        group[event.message.partition] = event
-        if stream.channel.queue.empty() or sum(len(each.value) for each in group.values()) >= _TOGETHER:
-            yield list(group.values())
-            group = {}
+        place = event.message.partition
+        if ends.get(place, event.key) != event.key:  # something was sought in between
+            yield group
+            group, ends = [], {}
+        group.append(event)
+        ends[place] = event.value[-1].offset + 1
+        if stream.channel.queue.empty() or sum(len(each.value) for each in group) >= _TOGETHER:
+            yield group
+            group, ends = [], {}
+
+
+def _fetches(events: Sequence[Any]) -> list[Fetch]:
+    """One of each partition."""
+    found: dict[int, Fetch] = {}
+    for event in events:
+        place = event.message.partition
+        before = found.get(place)
+        found[place] = (
+            Fetch(place, event.key, event.value)
+            if before is None
+            else before._replace(records=[*before.records, *event.value])
+        )
+    return list(found.values())
 
 
 class Runner:
@@ -110,7 +127,7 @@ class Runner:
 
     async def _persist(self, topic: str, events: Sequence[Any], work: Work) -> Any:
         """Do the work of some batches until it is done."""
-        fetches = [Fetch(event.message.partition, event.key, event.value) for event in events]
+        fetches = _fetches(events)
         pause = 0.05
         while True:
             try:

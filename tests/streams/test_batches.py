@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from contracts.errors import RetryLater
-from streams.runner import Runner, _together
+from streams.runner import Runner, _fetches, _together
 
 PARTITIONS = 2
 
@@ -90,7 +90,8 @@ def test_a_batch_that_must_wait_is_tried_again_and_nothing_is_left_out(broker, t
 
 
 class Stream:
-    """What an agent gets, as far as it is looked at: batches of these partitions, each of so many records."""
+    """What an agent gets, as far as it is looked at: batches of these partitions, from these offsets on, of so many
+    records."""
 
     def __init__(self, *batches):
         self.channel, self._queue = self, deque(batches)
@@ -101,23 +102,28 @@ class Stream:
 
     async def events(self):
         while self._queue:
-            partition, size = self._queue.popleft()
-            yield SimpleNamespace(message=SimpleNamespace(partition=partition), value=[0] * size)
+            partition, first, count = self._queue.popleft()
+            records = [SimpleNamespace(offset=offset) for offset in range(first, first + count)]
+            yield SimpleNamespace(message=SimpleNamespace(partition=partition), key=first, value=records)
 
 
 @pytest.mark.parametrize(
     ("waiting", "groups"),
     [
         ([], []),
-        ([(0, 5), (1, 5), (2, 5)], [[0, 1, 2]]),
-        ([(0, 5), (1, 5), (0, 5), (1, 5)], [[0, 1], [0, 1]]),
-        ([(0, 5), (0, 5), (0, 5)], [[0], [0], [0]]),
-        ([(0, 3_000), (1, 1_000), (2, 1)], [[0, 1], [2]]),
+        ([(0, 0, 5), (1, 0, 5), (2, 9, 5)], [[(0, 0, 5), (1, 0, 5), (2, 9, 5)]]),
+        ([(0, 0, 5), (1, 0, 5), (0, 5, 5), (1, 5, 1)], [[(0, 0, 10), (1, 0, 6)]]),
+        ([(0, 0, 5), (1, 0, 5), (0, 3, 5)], [[(0, 0, 5), (1, 0, 5)], [(0, 3, 5)]]),  # it was sought back
+        ([(0, 0, 5), (0, 6, 5)], [[(0, 0, 5)], [(0, 6, 5)]]),
+        ([(0, 0, 3_000), (1, 0, 1_000), (2, 0, 1)], [[(0, 0, 3_000), (1, 0, 1_000)], [(2, 0, 1)]]),
     ],
 )
-def test_what_waits_is_worked_on_together_and_no_partition_comes_twice(waiting, groups):
+def test_what_waits_is_worked_on_together_and_nothing_is_joined_over_a_hole(waiting, groups):
     async def found():
-        return [[event.message.partition for event in events] async for events in _together(Stream(*waiting))]
+        return [
+            [(partition, first, len(records)) for partition, first, records in _fetches(events)]
+            async for events in _together(Stream(*waiting))
+        ]
 
     assert asyncio.run(found()) == groups
 
