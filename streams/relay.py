@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _ROWS = 8  # outbox rows under way together: enough to keep the broker busy while rows are decoded
 _MOST_GIVEN = 64  # rows in memory, above which they are read back once the broker takes them
 _DELETED = 64  # rows that are deleted together at the latest
-_SWEEP_S = 0.02
+_SWEEP_S = 0.2  # or when nothing came for so long
 _LOOK_S = 1.0
 _BATCH_BYTES = 900_000
 _unpack = msgspec.msgpack.Decoder(list[Outgoing]).decode
@@ -99,6 +99,8 @@ class Relay:
 
     async def _rows(self) -> list[Posted]:
         """What is to be published next: of what was handed over, unless there may be something before it."""
+        while self._given and self._was_sent(self._given[0][1]):
+            self._given.popleft()
         rows = [self._given[index] for index in range(min(_ROWS, len(self._given)))]
         late = time.monotonic() - self._looked_at > _LOOK_S
         if not (self._behind or late) and self._follow(rows):
@@ -123,6 +125,11 @@ class Relay:
                     return False
                 ahead[way] = event.number + 1
         return True
+
+    def _was_sent(self, events: Sequence[Outgoing]) -> bool:
+        """Whether a row that was handed over had been read from the outbox before."""
+        first = events[0]
+        return first.number < self._next.get((first.origin, first.topic, first.partition), 0)
 
     def _note(self, rows: Sequence[Posted]) -> None:
         self._sent += [number for number, _ in rows]
