@@ -6,7 +6,7 @@ SQLite takes tuples through ``executemany``. PostgreSQL takes a whole batch as o
 writing them (10,000 against 30,000 rows/s, measured once).
 
 Statements go to PostgreSQL through the driver's own cursors, and what need not wait for an answer does not (``together``,
-``find_all``): of a small batch most of the time is going to and fro.
+``find_all``): most of the time of a small batch is spent waiting for answers.
 
 A row is a tuple in the order of the named columns. A JSON column holds canonical JSON text, and is read as text.
 """
@@ -96,7 +96,7 @@ def _send(
         waiting.append(sent)
 
 
-_TOGETHER = "onewindow statements under way"
+_TOGETHER = "statements under way"
 
 
 class _Sent(NamedTuple):
