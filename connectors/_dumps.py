@@ -63,7 +63,7 @@ def examine(path: Path, name: str, declared: DatasetSource) -> Shape:
     """
     if path.stat().st_size == 0:
         raise _truncated(name, "it is empty")
-    encoding = _encoding(path, name, declared.encoding)
+    encoding = encoding_of(path, name, declared.encoding)
     wanted = declared_columns(declared)
     first = _first_line(path, encoding)
     delimiter = declared.delimiter or _delimiter(first, wanted)
@@ -131,7 +131,7 @@ def count_rows(path: Path) -> int:
 def peek(path: Path, declared: DatasetSource | None) -> tuple[tuple[str, ...], int | None]:
     """Header and rows of any file as far as they can be made out, for discovery."""
     try:
-        encoding = _encoding(path, path.name, declared.encoding if declared else None)
+        encoding = encoding_of(path, path.name, declared.encoding if declared else None)
         first = _first_line(path, encoding)
     except (FileEncodingWrong, OSError):
         return (), None
@@ -205,7 +205,8 @@ def _holds_rows(values: Sequence[str], delimiter: str, width: int) -> bool:
     return False
 
 
-def _encoding(path: Path, name: str, declared: str | None) -> str:
+def encoding_of(path: Path, name: str, declared: str | None) -> str:
+    """What its text is written in. Raises FileEncodingWrong, SettingInvalid."""
     with path.open("rb") as stream:
         head = stream.read(4)
     marked = next((encoding for bom, encoding in _BOMS if head.startswith(bom)), None)

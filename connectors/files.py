@@ -12,6 +12,8 @@ until a later dump has the records again, or a person answers it with a file ``<
 the question's number. The number stands for this dump and what it was compared with, so that an old answer fits no other
 question.
 
+- A dump may also be a workbook, zipped, of fixed width or without a header (``_unpacking``); its copy is made plain.
+- Where the department says ``done`` with a file beside the dump, nothing is taken before that is there.
 - The same content again is counted as duplicates; a dump of an earlier period than the last one taken as stale.
 - A file that can't be taken (truncated, wrong encoding or columns) raises, at each look, after everything else was given;
   it holds its dataset only until a newer whole file appears, which is taken in its stead.
@@ -43,8 +45,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connectors import _manifests
-from connectors._dumps import CHUNK, Line, Shape, count_rows, examine, lines, peek
+from connectors._dumps import CHUNK, Line, Shape, examine, lines
 from connectors._manifests import Manifest
+from connectors._unpacking import Plain, peeked, plain, rows_about, shape_of
 from connectors.base import Dataset, Delete, Finding, Page, Position, Question, Upsert
 from connectors.values import joined_key
 from contracts.errors import (
@@ -92,7 +95,8 @@ class FilesConnector:
 
     def __init__(self, source: Source, state: Path, *, now: Callable[[], float] = time.time) -> None:
         self._source, self._now = source, now
-        self._folder = Path(source.connector.folder or "")
+        self._folder, self._done = Path(source.connector.folder or ""), source.connector.done
+        self._unfinished = (*_UNFINISHED, self._done) if self._done else _UNFINISHED
         self._patterns = {name: _pattern(source, name) for name in source.datasets}
         self._state = {name: state / f"{source.system}.{name}" for name in source.datasets}
         self._bad: dict[Path, tuple[list[int], OneWindowError]] = {}  # not to be looked at again until they change
@@ -129,7 +133,9 @@ class FilesConnector:
         latest = _month_after(self._now())
         for entry in self._entries():
             found = self._patterns[dataset].fullmatch(entry.name)
-            if found is None or entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
+            if found is None or entry.name.startswith(".") or entry.name.endswith(self._unfinished):
+                continue
+            if self._done and not Path(f"{entry.path}{self._done}").exists():
                 continue
             period = found.groupdict().get("period") or ""
             if period > latest:  # a slip in the name would make every true dump after it stale
@@ -173,7 +179,9 @@ class FilesConnector:
             return
         yield Finding("ok", self._source.system, f"the drop folder {self._folder} can be read")
         names = [
-            entry.name for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(_UNFINISHED)
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and not entry.name.endswith(self._unfinished)
         ]
         for name in sorted(names):
             if not any(pattern.fullmatch(name) for pattern in self._patterns.values()):
@@ -187,7 +195,7 @@ class FilesConnector:
         if not files:
             return Finding("warn", subject, f"no file fits {declared.pattern} yet")
         try:
-            shape = examine(files[-1].path, files[-1].name, declared)
+            shape = shape_of(files[-1].path, files[-1].name, declared)
         except OneWindowError as error:
             return Finding("fail", subject, str(error), error)
         return Finding(
@@ -206,7 +214,7 @@ class FilesConnector:
                 yield self._described(entry.name, Path(entry.path), None)
 
     def _described(self, name: str, path: Path, declared: DatasetSource | None) -> Dataset:
-        header, rows = peek(path, declared)
+        header, rows = peeked(path, declared)
         return Dataset(name, dict.fromkeys(header, "text"), tuple(declared.key) if declared else (), rows)
 
 
@@ -296,6 +304,7 @@ class _Reading:
             return False
         if _copied(path, self._state / "copying") != at["sha"]:
             return False
+        self._plain(at["name"])
         (self._state / "copying").replace(copy)
         return True
 
@@ -349,7 +358,7 @@ class _Reading:
             elif self._is_stale(file):
                 self._files[file.name] = [*file.stamp, ""]
                 note = f"{file.name} is older than {(self._last or {})['name']}, which was taken; it is left out"
-                yield self._page(stale=count_rows(file.path), notes=[note])
+                yield self._page(stale=rows_about(file.path, file.name, self._declared), notes=[note])
             else:
                 try:
                     yield from self._judged(file, waiting)
@@ -365,7 +374,7 @@ class _Reading:
         for file in reversed(candidates):
             chosen.insert(0, file)
             try:
-                examine(file.path, file.name, self._declared)
+                shape_of(file.path, file.name, self._declared)
             except (OneWindowError, OSError):
                 continue
             break
@@ -387,11 +396,14 @@ class _Reading:
         before, judged = (self._last or {}).get("sha"), self._files.get(file.name)
         if sha == before or (judged and judged[2] == sha):
             self._files[file.name] = [*file.stamp, sha]
-            rows = self._last["rows"] if self._last and sha == before else count_rows(copying)
+            rows = (
+                self._last["rows"] if self._last and sha == before else rows_about(copying, file.name, self._declared)
+            )
             what = self._last["name"] if self._last and sha == before else "it held before"
             yield self._page(duplicates=rows, notes=[f"{file.name} has the same content as {what}; it is left out"])
             return
-        shape = examine(copying, file.name, self._declared)
+        found = self._plain(file.name)
+        shape = examine(copying, file.name, found.declared)
         if self._last and self._last["final_newline"] and not shape.final_newline:
             raise DumpTruncated(
                 f"{file.name} is not a whole dump: it does not end with a new line, as {self._last['name']} did",
@@ -402,19 +414,27 @@ class _Reading:
         for other in waiting:
             self._files[other.name] = [*other.stamp, ""]
         waiting.clear()
-        self._begin(file, sha, shape)
+        self._begin(file, sha, shape, found)
         if notes:
             yield self._page(notes=notes)
         yield from self._rest()
 
-    def _begin(self, file: _File, sha: str, shape: Shape) -> None:
+    def _plain(self, name: str) -> Plain:
+        """Make the copy plain, whatever it was."""
+        copying = self._state / "copying"
+        found = plain(copying, name, self._declared, self._state / "plain")
+        if found.path != copying:
+            found.path.replace(copying)
+        return found
+
+    def _begin(self, file: _File, sha: str, shape: Shape, found: Plain) -> None:
         base = self._base if self._base and self._manifest(self._base).exists() else None
         token = f"{sha[:16]}@{file.mtime_ns // 1_000_000}"
         self._at = {
             "name": file.name, "sha": sha, "token": token, "question": _question(file.name, sha, token, base), "period": file.period, "size": file.size, "mtime_ns": file.mtime_ns,
             "previous": base, "compare": base is not None and not self._unsure, "phase": "rows", "row": 1, "key": "",
             "held": 0, "asks": [], "readable": False, "encoding": shape.encoding, "delimiter": shape.delimiter, "header": list(shape.header),
-            "rows": shape.rows, "final_newline": shape.final_newline,
+            "rows": shape.rows, "final_newline": shape.final_newline, "sheet": found.sheet, "above": found.above,
         }  # fmt: skip
 
     # one dump --------------------------------------------------------------------------------------------------------
@@ -548,7 +568,8 @@ class _Differing:
         return joined_key(parts) if all(parts) else None
 
     def _upsert(self, line: Line, key: str | None) -> Upsert:
-        place = f"{self._at['name']}:{line.number}"
+        where = ", ".join(filter(None, [self._at["name"], self._at.get("sheet")]))
+        place = f"{where}:{line.number + self._at.get('above', 0)}"
         if line.values is None:  # its columns may be shifted: none of its values may pass for a key
             record: dict[str, Any] = dict.fromkeys(self._key) | {"unreadable_row": self._at["delimiter"].join(line.raw)}
         else:

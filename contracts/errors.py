@@ -179,6 +179,18 @@ class FileColumnsWrong(RetryLater):
     code, chinese, exit_code = "OW-1208", "文件缺少声明的列,未读取", 1
 
 
+class FileTooLarge(RetryLater):
+    """A packed file or workbook would take more room, or hold more cells, than may be."""
+
+    code, chinese, exit_code = "OW-1241", "文件解包后过大,未读取", 1
+
+
+class FileUnreadable(RetryLater):
+    """A workbook or zip file is locked, or does not hold one dump."""
+
+    code, chinese, exit_code = "OW-1242", "表格或压缩文件无法使用,未读取", 1
+
+
 class SourceSick(InvariantBroken):
     """So large a share of a dataset's records is refused that not the records but the source or its mapping is wrong:
     a renamed column, a changed code table. The dataset is paused where it stands; nothing is lost (guarantee 4)."""

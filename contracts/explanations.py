@@ -118,6 +118,16 @@ EXPLAINED: dict[str, Explained] = {
         "Let the department export the column again, or correct key and map in the source file.",
         "请部门重新导出该列，或改正来源文件中的 key 和 map。",
     ),
+    "OW-1241": Explained(
+        "压缩文件或工作簿解包后超过允许的大小或单元格数，可能损坏或含有恶意内容。内容一概未读，保持上一次的正确状态。",
+        "Let the department split the dump, clear unused rows and columns, or export CSV.",
+        "请部门拆分文件、清除多余的行列，或改为导出 CSV。",
+    ),
+    "OW-1242": Explained(
+        "工作簿或压缩文件被加密、不含数据表，或压缩包内不止一个文件。内容一概未读，保持上一次的正确状态。",
+        "Let the department export it again without a password, one dump to a file; or correct sheet in the source file.",
+        "请部门取消密码后重新导出，每个文件只含一份数据；或改正来源文件中的 sheet。",
+    ),
     "OW-1209": Explained(
         "一个数据集被拒收的比例过高，说明有误的不是记录，而是来源或映射：例如列被改名，代码表有变。数据集停在原处，没有丢失。",
         "Compare the source file with the source; a changed mapping lets the dataset go on where it stood.",

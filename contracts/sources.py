@@ -49,8 +49,10 @@ class DatasetSource(Declared):
     """One dataset: where it lies, what names a record, what its columns say, and how fresh it should be.
 
     ``cursor``: the column that orders changes (``sql``). ``pattern``: the file name, with ``{period}`` for year and
-    month (``files``). ``where``: column -> the values wanted, or a prefix ending in ``*``; other records are counted as
-    filtered. ``disappear_limit``: the share of records that may be absent from the next full dump. ``refuse_limit``: the
+    month (``files``). ``columns``: the names of the columns of files that have no header; ``widths``: how many bytes each
+    has, where they are of fixed width. ``sheet``: of a workbook, with ``{month}`` or ``{period}`` where each month has its
+    own; else the one that names most of the columns. ``where``: column -> the values wanted, or a prefix ending in ``*``;
+    other records are counted as filtered. ``disappear_limit``: the share of records that may be absent from the next full dump. ``refuse_limit``: the
     share of refusals past which the dataset pauses.
     """
 
@@ -62,6 +64,9 @@ class DatasetSource(Declared):
     cursor: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    columns: list[str] = []
+    widths: list[int] = []
+    sheet: str | None = None
     where: dict[str, list[str]] = {}
     map: dict[str, FieldMap] = Field(min_length=1)
     fresh_s: float = Field(5.0, gt=0, le=_LONGEST_S)
@@ -135,6 +140,7 @@ class ConnectorSource(Declared):
 
     ``every_s``: pause between two looks at the source. ``overlap_s``: how far a poll reaches back for rows whose
     transaction committed late. ``settle_s``: how long a file must have been at rest.
+    ``done``: the ending of a file beside the dump that says the department is done with it, such as ``.done``.
     """
 
     kind: Literal["sql", "postgres", "files"]
@@ -148,6 +154,7 @@ class ConnectorSource(Declared):
     every_s: float = Field(1.0, gt=0, le=_LONGEST_S)
     overlap_s: float = Field(10.0, ge=0, le=_LONGEST_S)
     settle_s: float = Field(1.0, ge=0, le=_LONGEST_S)
+    done: str | None = Field(None, pattern=r"^\.[A-Za-z0-9_]{1,16}$")
     page_rows: int = Field(2_000, ge=1, le=100_000)
 
     @property
