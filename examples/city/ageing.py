@@ -17,9 +17,14 @@ HEADER = (
 )  # fmt: skip
 
 
+_MONTHS = 20
+
+
 def dump_name(number: int) -> str:
-    """The file name of dump ``number``: one a month, from January 2025."""
-    return f"ageing_elder_{TODAY.year + number // 12}{number % 12 + 1:02d}.csv"
+    """The file name of dump ``number``: one a month, from January 2025 to August 2026, which is then put right again and
+    again. A city that runs for long would come to months that have not been yet, and no reader takes their dumps."""
+    month = min(number, _MONTHS - 1)
+    return f"ageing_elder_{TODAY.year + month // 12}{month % 12 + 1:02d}.csv"
 
 
 class Dump:
