@@ -17,6 +17,18 @@ def open_connector(source: Source, *, password: str | None = None, state: Path) 
         from connectors.postgres import PostgresConnector
 
         return PostgresConnector(source, password)
+    if source.connector.kind == "mysql" and source.connector.capture == "log":
+        from connectors.mysql import MysqlConnector
+
+        return MysqlConnector(source, password)
+    if source.connector.kind == "rest":
+        from connectors.rest import RestConnector
+
+        return RestConnector(source, password, state)
+    if source.connector.kind == "python":
+        from connectors._named import named_connector
+
+        return named_connector(source, password, state)
     if source.connector.kind != "files":
         from connectors.sql import SqlConnector
 

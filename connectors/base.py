@@ -116,3 +116,15 @@ class Confirming(Protocol):
 
     def confirm(self, dataset: str, position: Position) -> None:
         """This position of a page is durable at the next stage: the source need not keep what lies before it."""
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """A connector that shows what it could read, before anything is declared, at little cost to the source: it counts
+    nothing and orders nothing. One without it is sampled by the first page of ``pull``."""
+
+    def outline(self, schemas: Iterable[str] = ()) -> Iterable[Dataset]:
+        """As ``discover``, also of these schemas, and without the number of rows."""
+
+    def sample(self, name: str, rows: int) -> list[dict[str, Any]]:
+        """Up to so many records of what ``outline`` calls by this name, as ``pull`` would give them."""

@@ -52,6 +52,7 @@ from connectors.base import Dataset, Delete, Finding, Page, Position, Question, 
 from connectors.values import joined_key
 from contracts.errors import (
     AbsenceDoubtful,
+    DumpTooEarly,
     DumpTruncated,
     FolderMissing,
     OneWindowError,
@@ -111,7 +112,8 @@ class FilesConnector:
         """What has changed with each dump since. Holds one page in memory.
 
         Raises FolderMissing; PositionLost when what the last dump held is no longer known; and, after everything else was
-        given, DumpTruncated, FileEncodingWrong or FileColumnsWrong of the newest file that can't be taken.
+        given, DumpTruncated, FileEncodingWrong, FileColumnsWrong, FileTooLarge or FileUnreadable of the newest file that can't
+        be taken, or DumpTooEarly.
         """
         state = self._state[dataset]
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,12 +126,21 @@ class FilesConnector:
             yield page
         if not answered:  # the manifest follows the approval only when that is saved: with the next pull
             yield from reading.looked(self._candidates(dataset), self._bad)
+            self._raise_if_early(dataset)
+
+    def _raise_if_early(self, dataset: str) -> None:
+        for file in sorted(self._fitting(dataset, early=True), key=lambda file: file.order)[:1]:
+            raise DumpTooEarly(
+                f"{file.name} is named for a month that has not come; it is not taken, or every dump until then would be stale",
+                fix="rename it, or take it out of the drop folder",
+            )
 
     def _candidates(self, dataset: str) -> list[_File]:
         """Files that fit and are at rest, in the order in which they are to be taken. Raises FolderMissing."""
         return sorted((file for file in self._fitting(dataset) if self._at_rest(file)), key=lambda file: file.order)
 
-    def _fitting(self, dataset: str) -> Iterator[_File]:
+    def _fitting(self, dataset: str, *, early: bool = False) -> Iterator[_File]:
+        """Files whose names fit the pattern; ``early``: instead those of months that have not come."""
         latest = _month_after(self._now())
         for entry in self._entries():
             found = self._patterns[dataset].fullmatch(entry.name)
@@ -138,7 +149,7 @@ class FilesConnector:
             if self._done and not Path(f"{entry.path}{self._done}").exists():
                 continue
             period = found.groupdict().get("period") or ""
-            if period > latest:  # a slip in the name would make every true dump after it stale
+            if (period > latest) != early:  # a slip in the name would make every true dump after it stale
                 continue
             try:
                 if entry.is_file(follow_symlinks=False):
@@ -188,6 +199,10 @@ class FilesConnector:
                 yield Finding("warn", self._source.system, f"{name} fits the pattern of no dataset and is not read")
         for dataset in self._source.datasets:
             yield self._check(dataset)
+            try:
+                self._raise_if_early(dataset)
+            except DumpTooEarly as error:
+                yield Finding("warn", f"{self._source.system}.{dataset}", str(error), error)
 
     def _check(self, dataset: str) -> Finding:
         subject, declared = f"{self._source.system}.{dataset}", self._source.datasets[dataset]

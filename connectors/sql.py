@@ -11,6 +11,8 @@ its cursor value later than ``low``, if it took at most ``overlap_s`` to commit.
 rises while the look goes on.) When re-reading costs the source more than ``RESWEEP_ROWS_S``, looks in between read only
 beyond the highest row.
 
+A row that its declared ``deleted`` column marks as deleted is given as a delete.
+
 Cursors that are no points in time have no overlap: there, a transaction that commits late is missed (``check`` warns).
 
 A source that was restored to an older state shows in its highest cursor, which is lower than the one that was read, or in
@@ -36,23 +38,23 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
+from connectors import _samples as samples
 from connectors._dialects import (
     MYSQL,
     clock_query,
     database_url,
     engine,
     estimated_rows,
-    iso,
     known_error,
     moment,
-    raw_temporal,
     server,
 )
-from connectors.base import Dataset, Finding, Page, Position, Upsert
-from connectors.values import declared_columns, joined_key, json_value
+from connectors._samples import as_record, temporal_as_text
+from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
+from connectors.values import declared_columns, joined_key
 from contracts.citizen import masked
 from contracts.errors import ColumnMissing, OneWindowError, PositionLost, SettingInvalid, TableMissing
-from contracts.sources import Source
+from contracts.sources import DeletedFlag, Source
 
 WINDOW_ROWS = 200_000  # rows of the overlap that are remembered (60 bytes each); past that, some are given once more
 RESWEEP_ROWS_S = 5_000  # rows a second that re-reading the overlap may cost the source
@@ -72,6 +74,7 @@ class _Table:
     keys: list[sa.Column[Any]]
     kind: Kind
     temporal: frozenset[str]
+    deleted: DeletedFlag | None
     looked_at: float
 
     @property
@@ -242,7 +245,7 @@ class SqlConnector:
             memory.serial = at["serial"]
             position = {name: at[name] for name in at if not (last and name in ("top", "done", "total"))}
             yield Page(
-                [self._upsert(table, row) for row in rows], position, snapshot=True, done=done, total=at["total"]
+                [self._change(table, row) for row in rows], position, snapshot=True, done=done, total=at["total"]
             )
             if last:
                 return
@@ -289,7 +292,7 @@ class SqlConnector:
                 changed = True
                 at["serial"] += 1
                 memory.serial = at["serial"]
-                changes = [self._upsert(table, row, committed=True) for row in fresh]
+                changes = [self._change(table, row, committed=True) for row in fresh]
                 yield Page(changes, dict(at), notes=notes, mark=mark)
             if last:
                 return
@@ -311,10 +314,7 @@ class SqlConnector:
         for values in found:
             raw = values[cursor_at]
             digest = blake2b(repr((raw, tuple(values))).encode("utf-8", "replace"), digest_size=8).digest()
-            record = {
-                name: iso(value) if name in table.temporal else json_value(value)
-                for name, value in zip(names, values, strict=True)
-            }
+            record = as_record(names, values, table.temporal)
             rows.append(_Row(_storable(raw), [_storable(values[index]) for index in keys_at], record, digest))
         return rows
 
@@ -336,15 +336,14 @@ class SqlConnector:
             return sa.cast(sa.literal(value, sa.Text), column.type)
         return sa.literal(value, column.type)
 
-    def _upsert(self, table: _Table, row: _Row, *, committed: bool = False) -> Upsert:
+    def _change(self, table: _Table, row: _Row, *, committed: bool = False) -> Upsert | Delete:
         when = moment(row.cursor) if committed and table.kind == "instant" else None
-        return Upsert(
-            key=joined_key(row.key),
-            record=row.record,
-            at=f"{row.cursor}~{row.digest.hex()}",  # a cursor as coarse as a day may stay while the content changes
-            committed_at=when.isoformat().replace("+00:00", "Z") if when else None,
-            place=self._place(table, row),
-        )
+        key, place = joined_key(row.key), self._place(table, row)
+        at = f"{row.cursor}~{row.digest.hex()}"  # a cursor as coarse as a day may stay while the content changes
+        committed_at = when.isoformat().replace("+00:00", "Z") if when else None
+        if table.deleted is not None and table.deleted.says(row.record):
+            return Delete(key, at, committed_at, place)
+        return Upsert(key, row.record, at, committed_at, place)
 
     def _place(self, table: _Table, row: _Row) -> str:
         """Where the department finds the row: table and key, ID numbers in it masked."""
@@ -411,31 +410,23 @@ class SqlConnector:
                 )
         cursor, kind = table.c[declared.cursor], _kind(table.c[declared.cursor])
         self._no_null(dataset, table, cursor)
-        temporal = frozenset(
-            c.name for c in table.c if isinstance(c.type, (sa.DateTime, sa.Date, sa.Time, sa.Interval))
+        temporal = temporal_as_text(self._engine.dialect.name, table)
+        return _Table(
+            table, cursor, [table.c[name] for name in declared.key], kind, temporal, declared.deleted, self._monotonic()
         )
-        for column in table.c:
-            if raw_temporal(self._engine.dialect.name, column):
-                column.type = sa.String()
-        return _Table(table, cursor, [table.c[name] for name in declared.key], kind, temporal, self._monotonic())
 
     def _no_null(self, dataset: str, table: sa.Table, cursor: sa.Column[Any]) -> None:
-        """A row without a cursor value would never be read. A view can't say that it has none, so it is asked."""
+        """A row without a cursor value would never be read. Where none is declared impossible, the table is asked, and
+        again each time that it is looked up: one that comes later is seen within the minute."""
         if not cursor.nullable:
             return
-        views = sa.inspect(self._engine).get_view_names(schema=table.schema)
-        if table.name in views:
-            with self._engine.connect() as connection:
-                if (
-                    connection.execute(
-                        sa.select(sa.literal(1)).select_from(table).where(cursor.is_(None)).limit(1)
-                    ).first()
-                    is None
-                ):
-                    return
+        empty = sa.select(sa.literal(1)).select_from(table).where(cursor.is_(None)).limit(1)
+        with self._engine.connect() as connection:
+            if connection.execute(empty).first() is None:
+                return
         raise ColumnMissing(
-            f"{self._source.system}: the cursor column {cursor.name} of {self._name(dataset)} may be empty; a row without"
-            " a cursor value would never be read",
+            f"{self._source.system}: the cursor column {cursor.name} of {self._name(dataset)} is empty in some rows; a row"
+            " without a cursor value would never be read",
             fix=f"set datasets.{dataset}.cursor to a column that is NOT NULL and set at every change",
         )
 
@@ -520,6 +511,27 @@ class SqlConnector:
                     yield self._described(inspector, schema, name)
         except SQLAlchemyError as error:
             raise self._known(None, error) from error
+
+    def outline(self, schemas: Iterable[str] = ()) -> Iterable[Dataset]:
+        """As ``discover``, of the default schema and of these, and nothing is counted."""
+        try:
+            yield from samples.outline(self._engine, [None, *schemas])
+        except SQLAlchemyError as error:
+            raise self._known(None, error) from error
+
+    def sample(self, name: str, rows: int) -> list[dict[str, Any]]:
+        """Up to so many rows of a table, named as ``discover`` does, declared or not."""
+        try:
+            return samples.sample(self._engine, name, rows)
+        except NoSuchTableError as error:
+            raise TableMissing(
+                f"{self._source.system}: there is no table {name}",
+                fix="correct table and schema_name, or let the department's DBA grant the login SELECT",
+            ) from error
+        except SQLAlchemyError as error:
+            raise known_error(
+                error, system=self._source.system, table=name, user=self._url.username, url=self._url
+            ) from error
 
     def _described(self, inspector: Any, schema: str | None, name: str) -> Dataset:
         columns = {column["name"]: str(column["type"]) for column in inspector.get_columns(name, schema=schema)}

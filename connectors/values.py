@@ -43,6 +43,8 @@ def json_value(value: Any) -> Any:
 
 
 def declared_columns(dataset: DatasetSource) -> list[str]:
-    """The columns that a source file names: key, mapped, and those that choose records; in that order, each once."""
+    """The columns that a source file names: key, mapped, and those that choose records or mark them as deleted; in that
+    order, each once."""
     mapped = [name for item in dataset.map.values() for name in (item.column, item.when) if name is not None]
-    return list(dict.fromkeys([*dataset.key, *mapped, *dataset.where]))
+    flag = [dataset.deleted.column] if dataset.deleted is not None else []
+    return list(dict.fromkeys([*dataset.key, *mapped, *dataset.where, *flag]))

@@ -125,6 +125,27 @@ class KeyDiffers(ConfigError):
     code, chinese = "OW-1112", "密钥与建立部署时所用的不是同一个"
 
 
+class SourceExists(ConfigError):
+    """``onewindow source add`` was asked for a source file, or a password file, that is there already, or for a system that
+    another file declares. A file that someone may have edited is never written over."""
+
+    code, chinese = "OW-1113", "来源文件、密码文件或系统已存在,未作改动"
+
+
+class NothingToPropose(ConfigError):
+    """``onewindow source add`` reached the source, but found nothing in it to make a dataset of: no table or file, only
+    empty ones, or none with a column that tells of whom it speaks. Nothing was written."""
+
+    code, chinese = "OW-1114", "来源中没有可以接入的内容,未写入任何文件"
+
+
+class KeyUnknown(ConfigError):
+    """``onewindow source add`` found nothing that names a record, or, in a database that is read again and again, nothing
+    that tells which rows have changed. Nothing was written."""
+
+    code, chinese = "OW-1115", "找不到可用的主键列或游标列,未写入任何文件"
+
+
 # 12xx: sources -------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +206,12 @@ class FileTooLarge(RetryLater):
     code, chinese, exit_code = "OW-1241", "文件解包后过大,未读取", 1
 
 
+class DumpTooEarly(RetryLater):
+    """The name of a dump says a month that has not come. It is not taken; everything else is."""
+
+    code, chinese, exit_code = "OW-1243", "文件名中的月份尚未到来,未读取", 1
+
+
 class FileUnreadable(RetryLater):
     """A workbook or zip file is locked, or does not hold one dump."""
 
@@ -241,6 +268,69 @@ class SourceBusy(RetryLater):
     holds the replication slot, or for a log that is not decoded yet. It goes on by itself."""
 
     code, chinese = "OW-1223", "等待来源数据库:有未结束的事务或日志尚未解析完"
+
+
+class AnswerNotJson(RetryLater):
+    """An API answers with something else than JSON: a web page, an address to go to (most often a login page), bytes that
+    its charset does not allow. Nothing of the answer is taken; it is asked again."""
+
+    code, chinese, exit_code = "OW-1251", "接口返回的不是 JSON,未读取", 1
+
+
+class AnswerTruncated(RetryLater):
+    """The answer of an API ends too early: fewer bytes came than it announced, or its JSON is not whole. Nothing of it is
+    taken and nobody is deleted; it is asked again."""
+
+    code, chinese = "OW-1252", "接口返回的内容不完整,将重新请求"
+
+
+class AnswerTooLarge(ConfigError):
+    """An API sends more bytes for one page than ``answer_limit_mb`` allows. The rest is not fetched, and nothing of it is
+    taken."""
+
+    code, chinese = "OW-1253", "接口返回的内容超过大小限度,未读取"
+
+
+class AnswerShapeWrong(RetryLater):
+    """The JSON of an API is not as the source file declares it: there is no list at ``records``, what is in it are no
+    objects, or ``total`` or ``next`` is no plain value. Many APIs tell an error of their own that way. Nothing of it is
+    taken; it is asked again."""
+
+    code, chinese, exit_code = "OW-1254", "接口返回的 JSON 与声明的结构不符,未读取", 1
+
+
+class PagingEndless(ConfigError):
+    """The pages of an API have no end: it names a page that was already read as the next one, gives the same page for
+    another number, or gives page after page with nothing new."""
+
+    code, chinese = "OW-1255", "接口分页没有尽头,已停止翻页"
+
+
+class ReadIncomplete(RetryLater):
+    """An API gave fewer records than it says there are, or its records moved on faster than they could be read page by page.
+    What came is taken, nobody is deleted (guarantee 10), and it is read again from the first page."""
+
+    code, chinese, exit_code = "OW-1256", "接口返回的记录少于其声明的总数,未作删除,将重新读取", 1
+
+
+class SourceThrottled(RetryLater):
+    """An API asks not to be asked again for a while (429, or 503). It is left alone until then; nothing is lost."""
+
+    code, chinese = "OW-1257", "接口要求稍后再试,届时自动继续"
+
+
+class RequestRefused(ConfigError):
+    """An API refuses a request as wrong: it does not know a parameter, or not in this form. Or the address of the next page
+    may not be followed, because it leads to another server or holds an ID number."""
+
+    code, chinese = "OW-1258", "接口拒绝该请求,或下一页地址不可使用"
+
+
+class KeyRepeated(RetryLater):
+    """One page of an API has several records with the same key and different content. The last one is taken; what the
+    others say is lost while ``key`` does not tell them apart."""
+
+    code, chinese, exit_code = "OW-1259", "同一页中有多条主键相同而内容不同的记录,只取最后一条", 1
 
 
 # 13xx: broker --------------------------------------------------------------------------------------------------------

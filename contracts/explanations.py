@@ -78,6 +78,21 @@ EXPLAINED: dict[str, Explained] = {
         "Put back the secret file that the deployment was made with; with another key, start a new deployment.",
         "恢复建立部署时的密钥文件；若要改用其他密钥，请新建部署。",
     ),
+    "OW-1113": Explained(
+        "`onewindow source add` 要写的来源文件或密码文件已经存在，或该系统已由另一个文件声明。可能有人编辑过的文件绝不覆盖。",
+        "Choose another name, or move the file away.",
+        "换一个名称，或移走该文件。",
+    ),
+    "OW-1114": Explained(
+        "`onewindow source add` 连上了来源，但其中没有可以接入的内容：没有表或文件，都是空的，或没有一列说明记录属于谁。没有写入任何文件。",
+        "Name the tables with --dataset, wait until they hold rows, or write the source file by hand: docs/configuration.md.",
+        "用 --dataset 指定表，等表中有数据后再试，或参照 docs/configuration.md 手工编写来源文件。",
+    ),
+    "OW-1115": Explained(
+        "`onewindow source add` 找不到能标识一条记录的列；或对于反复查询的数据库，找不到能说明哪些行有变化的列。没有写入任何文件。",
+        "Ask the department for a view with a key and an update time, or declare key and cursor by hand.",
+        "请部门提供带有主键和更新时间的视图，或手工声明 key 和 cursor。",
+    ),
     "OW-1201": Explained(
         "业务系统没有应答。OneWindow 会不断重试，其他来源照常进行。",
         "See that the system runs, and that host and port in connector.url are right. It goes on by itself.",
@@ -128,6 +143,11 @@ EXPLAINED: dict[str, Explained] = {
         "Let the department export it again without a password, one dump to a file; or correct sheet in the source file.",
         "请部门取消密码后重新导出，每个文件只含一份数据；或改正来源文件中的 sheet。",
     ),
+    "OW-1243": Explained(
+        "文件名中的月份晚于下个月。若读取它，此后每个月的文件都会被视为过期，因此不读取；其他文件照常读取。",
+        "Rename the file, or take it out of the drop folder.",
+        "改正文件名，或将其移出投放目录。",
+    ),
     "OW-1209": Explained(
         "一个数据集被拒收的比例过高，说明有误的不是记录，而是来源或映射：例如列被改名，代码表有变。数据集停在原处，没有丢失。",
         "Compare the source file with the source; a changed mapping lets the dataset go on where it stood.",
@@ -163,6 +183,51 @@ EXPLAINED: dict[str, Explained] = {
         "读取须等待来源：开始读取时尚未结束的事务、仍占用复制槽的连接，或尚未解析完的日志。",
         "Nothing: it goes on by itself. If it stays, look for a transaction in the source that is never ended.",
         "无需处理，会自动继续；如果一直存在，查找来源中始终不结束的事务。",
+    ),
+    "OW-1251": Explained(
+        "接口返回的不是 JSON：可能是网页、跳转（多半是跳转到登录页），或字符集不符的内容。内容一概未读，会再次请求。",
+        "Open the address of the message with the department's API tool; correct connector.url and connector.login.",
+        "用部门的接口工具打开提示中的地址；改正 connector.url 和 connector.login。",
+    ),
+    "OW-1252": Explained(
+        "接口返回的内容提前结束：字节数少于其声明的长度，或 JSON 不完整。内容一概未读，没有删除任何人，会再次请求。",
+        "Nothing, if it happens once. If it stays, lower connector.page_rows, and ask the department about its gateway.",
+        "偶尔出现时无需处理；如果持续出现，调小 connector.page_rows，并请部门检查其网关。",
+    ),
+    "OW-1253": Explained(
+        "接口一页的内容超过 answer_limit_mb 允许的大小。其余部分没有获取，内容一概未读。",
+        "Lower connector.page_rows; or raise connector.answer_limit_mb if pages are truly so large.",
+        "调小 connector.page_rows；如果一页确实这么大，调大 connector.answer_limit_mb。",
+    ),
+    "OW-1254": Explained(
+        "接口返回的 JSON 与来源文件的声明不符：records 处没有列表，其中的元素不是对象，或 total、next 不是单个值。许多接口以这种方式报告自身的错误。",
+        "Compare endpoint in the source file with an answer of the API; if the answer is an error, ask the department.",
+        "将来源文件中的 endpoint 与接口的实际返回对照；如果返回的是错误信息，请联系部门。",
+    ),
+    "OW-1255": Explained(
+        "接口的分页没有尽头：把已读过的页当作下一页，对不同页码返回同一页，或一页接一页都没有新内容。",
+        "Correct endpoint.paging in the source file: its param is most often not the one that the API knows.",
+        "改正来源文件中的 endpoint.paging：多半是 param 不是接口所用的参数名。",
+    ),
+    "OW-1256": Explained(
+        "接口给出的记录少于它自己声明的总数，或记录变动快于逐页读取。已给出的照常读取，没有删除任何人，并从第一页重新读取。",
+        "Nothing, if it happens once. If it stays, the total counts records that this login may not see: leave out endpoint.total.",
+        "偶尔出现时无需处理；如果持续出现，说明总数中含有该账号看不到的记录：去掉 endpoint.total。",
+    ),
+    "OW-1257": Explained(
+        "接口要求过一段时间再请求（429 或 503）。在此之前不会打扰它，没有丢失。",
+        "Nothing: it goes on by itself. If it comes often, lower connector.requests_per_s or raise connector.every_s.",
+        "无需处理，会自动继续；如果经常出现，调小 connector.requests_per_s 或调大 connector.every_s。",
+    ),
+    "OW-1258": Explained(
+        "接口认为请求有误：不认识某个参数，或参数形式不对。或者下一页的地址不可使用，因为它指向另一台服务器，或含有身份号码。",
+        "Compare path, query, paging and since of the endpoint with the API's documentation.",
+        "将 endpoint 的 path、query、paging 和 since 与接口文档对照。",
+    ),
+    "OW-1259": Explained(
+        "接口的同一页中有多条主键相同而内容不同的记录。只取最后一条；在 key 不能区分它们之前，其余内容会丢失。",
+        "Set key to columns that together name one record, or let the department remove the double ones.",
+        "将 key 设为合起来能唯一标识一条记录的列，或请部门清除重复的记录。",
     ),
     "OW-1301": Explained(
         "kafka.bootstrap_servers 处没有应答。会一直等待，期间没有丢失。",

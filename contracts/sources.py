@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from contracts.citizen import masked
 from contracts.codesets import codeset
 from contracts.fields import FIELDS, CanonicalField
 
@@ -45,6 +48,105 @@ class FieldMap(Declared):
         return self
 
 
+class DeletedFlag(Declared):
+    """The column by which a system marks a record as deleted instead of removing it (``sql``, ``rest``).
+
+    ``values``: what it then says, as text; true and false are written so, and ``"*"`` stands for anything but nothing.
+    """
+
+    column: str
+    values: list[str] = Field(min_length=1)
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return [_flag_text(each) for each in value] if isinstance(value, list) else value
+
+    def says(self, record: Mapping[str, Any]) -> bool:
+        """Whether this record is marked as deleted."""
+        text = _flag_text(record.get(self.column))
+        return text in self.values or (text != "" and "*" in self.values)
+
+
+def _flag_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value).strip()
+
+
+class Paging(Declared):
+    """How an API gives its records page by page.
+
+    ``by``: ``page`` counts pages in ``param``, from ``first`` on; ``offset`` counts records in ``param``; ``token`` sends
+    back in ``param`` what the answer holds at ``next``; ``link`` asks for the address that the answer holds at ``next``, or
+    in its header Link where ``next`` is not given; ``none``: one answer holds all. ``size``: the parameter that gets
+    ``page_rows``.
+    """
+
+    by: Literal["none", "page", "offset", "token", "link"] = "none"
+    param: str | None = None
+    size: str | None = None
+    first: int = Field(1, ge=0)
+    next: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        counted = self.by in ("page", "offset", "token")
+        if counted != (self.param is not None):
+            msg = f"by {self.by} {'needs' if counted else 'has no'} param"
+            raise ValueError(msg)
+        if self.by == "token" and self.next is None:
+            msg = "by token needs next, where the answer holds the token of the next page"
+            raise ValueError(msg)
+        if self.by not in ("token", "link") and self.next is not None:
+            msg = f"by {self.by} has no next"
+            raise ValueError(msg)
+        return self
+
+
+class Since(Declared):
+    """The parameter that asks an API for what has changed since: it gets the last cursor value, less ``overlap_s``.
+
+    ``form`` of cursor and parameter: ``iso`` (as the records write it), ``epoch_s``, ``epoch_ms``, ``number`` (one that
+    rises with each change), or a strptime form. Without a zone it is China's time. ``start``: what the first look asks for,
+    where the API wants the parameter always.
+    """
+
+    param: str
+    form: str = "iso"
+    start: str | None = None
+
+    @field_validator("form")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ("iso", "epoch_s", "epoch_ms", "number") and not ("%" in value and _names_a_day(value)):
+            msg = f"form {value!r} is none of iso, epoch_s, epoch_ms, number, or a strptime form such as %Y%m%d%H%M%S"
+            raise ValueError(msg)
+        return value
+
+
+class Endpoint(Declared):
+    """One list of records of an API (``rest``), below ``connector.url``.
+
+    ``records`` and ``total``: where in the answer the records lie, and how many there are in all, as names joined by dots;
+    without ``records`` the answer itself is the list. ``query``: parameters that are always sent.
+    """
+
+    path: str
+    query: dict[str, str | int] = {}
+    records: str = ""
+    total: str | None = None
+    paging: Paging = Paging()
+    since: Since | None = None
+
+    @model_validator(mode="after")
+    def _about_nobody(self) -> Self:
+        if any(masked(text) != text for text in (self.path, *map(str, self.query.values()))):
+            msg = "an ID number may not stand in an address; a query about one person is no dataset"
+            raise ValueError(msg)
+        return self
+
+
 class DatasetSource(Declared):
     """One dataset: where it lies, what names a record, what its columns say, and how fresh it should be.
 
@@ -53,7 +155,8 @@ class DatasetSource(Declared):
     has, where they are of fixed width. ``sheet``: of a workbook, with ``{month}`` or ``{period}`` where each month has its
     own; else the one that names most of the columns. ``where``: column -> the values wanted, or a prefix ending in ``*``;
     other records are counted as filtered. ``disappear_limit``: the share of records that may be absent from the next full dump. ``refuse_limit``: the
-    share of refusals past which the dataset pauses.
+    share of refusals past which the dataset pauses. ``endpoint``: the list of an API (``rest``). ``deleted``: the column
+    that marks deleted records (``sql``, ``rest``).
     """
 
     title: str = ""
@@ -68,6 +171,8 @@ class DatasetSource(Declared):
     widths: list[int] = []
     sheet: str | None = None
     where: dict[str, list[str]] = {}
+    endpoint: Endpoint | None = None
+    deleted: DeletedFlag | None = None
     map: dict[str, FieldMap] = Field(min_length=1)
     fresh_s: float = Field(5.0, gt=0, le=_LONGEST_S)
     disappear_limit: float = Field(0.05, ge=0, le=1)
@@ -130,20 +235,68 @@ def _names_a_day(form: str) -> bool:
         return False
 
 
-class ConnectorSource(Declared):
-    """How to reach the system. ``url`` and ``password_file`` for ``sql`` and ``postgres``; ``folder`` for ``files``.
+class Login(Declared):
+    """How to show an API who asks. The secret is that of ``connector.password_file``.
 
-    ``capture`` of ``postgres``: ``log`` reads the database's log (logical replication), ``poll`` its tables. ``slot``: the
+    ``by``: ``header`` sends it in ``header`` behind ``prefix`` (``Bearer `` in Authorization, else nothing); ``basic`` with
+    ``user``; ``token`` posts ``body`` to ``path``, as ``encoded``, with ``{user}`` and ``{password}`` filled in, and sends
+    what the answer holds at ``token`` in the header, until it expires (``expires``: where the answer says in how many
+    seconds) or is refused.
+    """
+
+    by: Literal["header", "basic", "token"]
+    user: str | None = None
+    header: str = Field("Authorization", pattern=r"^[A-Za-z0-9-]+$")
+    prefix: str | None = None
+    path: str | None = None
+    encoded: Literal["json", "form"] = "json"
+    body: dict[str, str] = {"username": "{user}", "password": "{password}"}
+    token: str = "access_token"  # noqa: S105 - a name
+    expires: str = "expires_in"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.by == "basic" and (self.user is None or ":" in self.user):
+            msg = "by basic needs user, without a colon in it"
+            raise ValueError(msg)
+        if self.by == "token" and self.path is None:
+            msg = "by token needs path, where a token is given"
+            raise ValueError(msg)
+        if self.by == "token" and self.user is None and any("{user}" in text for text in self.body.values()):
+            msg = "body has {user} in it, so user is needed"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def before(self) -> str:
+        """What stands before the secret in the header."""
+        if self.prefix is not None:
+            return self.prefix
+        return "Bearer " if self.header.lower() == "authorization" else ""
+
+
+class ConnectorSource(Declared):
+    """How to reach the system. ``url`` and ``password_file`` for ``sql``, ``postgres`` and ``mysql``; ``folder`` for ``files``.
+
+    ``capture`` of ``postgres`` and ``mysql``: ``log`` reads the database's log (logical replication, the row binlog), ``poll``
+    its tables. ``slot``: the
     name of replication slot and publication, ``onewindow_<system>`` unless given; two deployments that read one server
     need names of their own. ``wal_warn_mb``: from how much log that the server keeps for this slot on it is said;
     ``wal_limit_mb``: from how much on the slot is given up, to protect the server; the datasets are then read anew.
+
+    ``rest``: ``url`` is the address that endpoints lie below, ``login`` how to show who asks; ``requests_per_s`` is never
+    exceeded, ``timeout_s`` the longest that one answer may take, ``answer_limit_mb`` how large it may be. ``capture``
+    ``poll`` asks for what has changed since the last cursor value, ``snapshot`` reads everything each time.
+
+    ``python``: ``use`` names the connector's class, as ``package.module:Class`` or by an entry point of the group
+    ``onewindow.connectors``; ``options`` are for that class alone.
 
     ``every_s``: pause between two looks at the source. ``overlap_s``: how far a poll reaches back for rows whose
     transaction committed late. ``settle_s``: how long a file must have been at rest.
     ``done``: the ending of a file beside the dump that says the department is done with it, such as ``.done``.
     """
 
-    kind: Literal["sql", "postgres", "files"]
+    kind: Literal["sql", "postgres", "mysql", "files", "rest", "python"]
     url: str | None = None
     password_file: str | None = None
     capture: Literal["log", "poll", "snapshot"] = "poll"
@@ -156,6 +309,12 @@ class ConnectorSource(Declared):
     settle_s: float = Field(1.0, ge=0, le=_LONGEST_S)
     done: str | None = Field(None, pattern=r"^\.[A-Za-z0-9_]{1,16}$")
     page_rows: int = Field(2_000, ge=1, le=100_000)
+    login: Login | None = None
+    requests_per_s: float = Field(5.0, gt=0, le=1_000)
+    timeout_s: float = Field(30.0, gt=0, le=300)
+    answer_limit_mb: int = Field(16, ge=1, le=1_024)
+    use: str | None = Field(None, pattern=r"^[\w.-]+(:[\w.]+)?$")
+    options: dict[str, Any] = {}
 
     @property
     def pause_s(self) -> float:
@@ -164,16 +323,34 @@ class ConnectorSource(Declared):
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.kind != "files" and not self.url:
+        if self.kind not in ("files", "python") and not self.url:
             msg = f"kind {self.kind} needs url"
             raise ValueError(msg)
-        if self.capture == "log" and self.kind != "postgres":
-            msg = "capture log needs kind postgres"
+        if self.capture == "log" and self.kind not in ("postgres", "mysql"):
+            msg = "capture log needs kind postgres or mysql"
             raise ValueError(msg)
         if self.kind == "files" and not self.folder:
             msg = "kind files needs folder"
             raise ValueError(msg)
+        if (self.kind == "python") != (self.use is not None) or (self.options and self.kind != "python"):
+            msg = "kind python needs use, the connector's class; use and options are for kind python"
+            raise ValueError(msg)
+        if self.kind == "rest":
+            _check_address(self.url or "")
+        if self.login is not None and (self.kind != "rest" or self.password_file is None):
+            msg = "login is for kind rest, and needs password_file"
+            raise ValueError(msg)
         return self
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = "url of kind rest is an address such as https://api.example.cn/v1"
+        raise ValueError(msg)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        msg = "url of kind rest has no user, password, ? or # in it: they belong into login, password_file and query"
+        raise ValueError(msg)
 
 
 class Source(Declared):
@@ -193,6 +370,29 @@ class Source(Declared):
                 msg = f"dataset {name!r}: use small letters, digits and _"
                 raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        for name, item in self.datasets.items():
+            flaw = _unfit(self.connector, item)
+            if flaw is not None:
+                msg = f"datasets.{name}: {flaw}"
+                raise ValueError(msg)
+        return self
+
+
+def _unfit(connector: ConnectorSource, dataset: DatasetSource) -> str | None:
+    """What of a dataset does not fit the kind of its connector, None if all does."""
+    rest, polled = connector.kind == "rest", connector.capture == "poll"
+    if dataset.deleted is not None and not (rest or (polled and connector.kind != "files")):
+        return "deleted is for kinds sql and rest, and for the others where capture is poll"
+    if rest != (dataset.endpoint is not None):
+        return "kind rest needs endpoint" if rest else "endpoint is for kind rest"
+    if rest and polled and (dataset.cursor is None or dataset.endpoint is None or dataset.endpoint.since is None):
+        return "capture poll of kind rest needs cursor and endpoint.since; without them set capture: snapshot"
+    if rest and not polled and dataset.endpoint is not None and dataset.endpoint.since is not None:
+        return "capture snapshot reads everything: endpoint.since is for capture poll"
+    return None
 
 
 def department_topic(system: str, dataset: str) -> str:

@@ -6,6 +6,7 @@ import getpass
 import json
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from contracts import citizen, texts
 from contracts.errors import (
     CodeUnknown,
+    DatasetUnknown,
     IdOnCommandLine,
     QuarantineUnknown,
     ResidentUnknown,
@@ -27,7 +29,7 @@ from onewindow.settings import Deployment
 from projections.databases import open_view, reading
 from projections.reading import communities as communities_of
 from projections.reading import resident_of
-from streams.store import quarantine
+from streams.store import Store, discarded, quarantine
 
 _RESIDENT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -81,8 +83,10 @@ def communities(deployment: Deployment, code: str | None) -> list[dict[str, Any]
     return [{"name": name_of(row["community_code"]), **row} for row in found]
 
 
-def refusals(deployment: Deployment, system: str | None, reason: str | None) -> list[dict[str, Any]]:
-    """Refused records that are not mended, newest first."""
+def refusals(
+    deployment: Deployment, system: str | None, reason: str | None, *, only_discarded: bool = False
+) -> list[dict[str, Any]]:
+    """Refused records that are neither mended nor discarded, or those that are discarded, newest first."""
     owners = {f"{source.system}.{dataset}": source.owner for source, dataset in deployment.datasets()}
     query = (
         sa.select(quarantine)
@@ -91,7 +95,11 @@ def refusals(deployment: Deployment, system: str | None, reason: str | None) -> 
     )
     if reason is not None:
         query = query.where(quarantine.c.reason == reason)
-    rows = _store_rows(deployment, query)
+    let_go = {(row["dataset"], row["record_key"], row["event_id"]): row for row in _discarded(deployment)}
+    rows = [
+        row | {"discarded": let_go.get((row["dataset"], row["record_key"], row["event_id"]))}
+        for row in _store_rows(deployment, query)
+    ]
     return [
         {
             "system": row["dataset"].split(".")[0],
@@ -107,16 +115,52 @@ def refusals(deployment: Deployment, system: str | None, reason: str | None) -> 
             "owner": owners.get(row["dataset"], ""),
             "mend": REASONS[Reason(row["reason"])].mend,
             "refused_at": row["refused_at"],
+            **(
+                {name: row["discarded"][name] for name in ("because", "by", "discarded_at")} if row["discarded"] else {}
+            ),
         }
         for row in rows
-        if system is None or row["dataset"].startswith(f"{system}.")
+        if (system is None or row["dataset"].startswith(f"{system}.")) and bool(row["discarded"]) == only_discarded
     ]
 
 
-def _store_rows(deployment: Deployment, query: Any) -> list[dict[str, Any]]:
+def _discarded(deployment: Deployment) -> list[dict[str, Any]]:
+    return _store_rows(deployment, sa.select(discarded), of=discarded)
+
+
+def discard(
+    deployment: Deployment, dataset: str, keys: Sequence[str], reason: str | None, because: str, *, do: bool
+) -> dict[str, Any]:
+    """Note that nobody will mend refused records of a dataset: those with these keys, or all of a reason; ``do``: else only
+    say how many. Nothing changes in the view or the books; a newer version that is refused is open again.
+
+    Raises DatasetUnknown; QuarantineUnknown when a key is not among those that are open.
+    """
+    known = [f"{source.system}.{each}" for source, each in deployment.datasets()]
+    if dataset not in known:
+        raise DatasetUnknown(f"no dataset {dataset} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
+    system, _, name = dataset.partition(".")
+    open_ones = {each["record_key"] for each in refusals(deployment, system, reason) if each["dataset"] == name}
+    if unknown := sorted(set(keys) - open_ones):
+        raise QuarantineUnknown(
+            f"{unknown[0]} is not in quarantine, or was discarded before", fix="list them: onewindow quarantine list"
+        )
+    chosen = sorted(keys or open_ones)
+    if do and chosen:
+        query = sa.select(quarantine).where(quarantine.c.dataset == dataset, quarantine.c.record_key.in_(chosen))
+        refused = [(dataset, row["record_key"], row["event_id"]) for row in _store_rows(deployment, query)]
+        engine = open_view(deployment.streams_url)
+        try:
+            Store(engine).discard(refused, because, getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"))
+        finally:
+            engine.dispose()
+    return {"dataset": dataset, "records": len(chosen), "because": because, "done": do and bool(chosen)}
+
+
+def _store_rows(deployment: Deployment, query: Any, of: sa.Table = quarantine) -> list[dict[str, Any]]:
     engine = open_view(deployment.streams_url)
     try:
-        if not holds(engine, quarantine.name):
+        if not holds(engine, of.name):
             return []
         with reading(engine) as connection:
             return [dict(row) for row in connection.execute(query).mappings()]

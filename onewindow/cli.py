@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 archive = typer.Typer(help="The archive 归档: what the topics hold, kept for longer.", no_args_is_help=True)
 quarantine = typer.Typer(help="Refused records 隔离区: what, why, whose it is to mend.", no_args_is_help=True)
-source = typer.Typer(help="Department systems 来源: can they be read?", no_args_is_help=True)
+source = typer.Typer(help="Department systems 来源: take one on, can they be read?", no_args_is_help=True)
 topics = typer.Typer(help="Topics 主题: what the deployment needs, and what the cluster has.", no_args_is_help=True)
 app.add_typer(archive, name="archive")
 app.add_typer(quarantine, name="quarantine")
@@ -269,6 +269,7 @@ def quarantine_list(
     limit: Annotated[
         int | None, typer.Option(min=0, help="How many records to list of each reason and owner; 5, all in JSON.")
     ] = None,
+    discarded: Annotated[bool, typer.Option("--discarded", help="Those that were discarded, with the reason.")] = False,
     as_json: Json = False,
 ) -> None:
     """Refused records that nobody has mended yet: counts by reason and owner, then the records."""
@@ -281,7 +282,7 @@ def quarantine_list(
         raise typer.BadParameter(f"no system {system}; there are {', '.join(systems) or 'none'}", param_hint="--system")
     if reason is not None and reason not in {known.value for known in Reason}:
         raise typer.BadParameter(f"no reason {reason}; there are {', '.join(Reason)}", param_hint="--reason")
-    found = asking.refusals(deployment, system, reason)
+    found = asking.refusals(deployment, system, reason, only_discarded=discarded)
     _print(found if limit is None else found[:limit]) if as_json else show.refusals(found, limit)
 
 
@@ -294,6 +295,29 @@ def quarantine_show(
 
     found = asking.refusal(_deployment(), record_key)
     _print(found) if as_json else show.refusal(found)
+
+
+@quarantine.command("discard")
+def quarantine_discard(
+    dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")],
+    because: Annotated[str, typer.Option(help="Why nobody will mend them 作废原因; it is kept with your login.")],
+    record_key: Annotated[list[str] | None, typer.Argument(help="Keys, as listed.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All records refused for this reason.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only how many is said.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take refused records off the work list for good: with a reason, and nothing changes in view or books.
+
+    A newer version of such a record that is refused as well is on the list again. Without --yes nothing is done, and the exit
+    code is 1.
+    """
+    from onewindow import asking, show
+
+    if bool(record_key) == bool(reason):
+        raise typer.BadParameter("give keys, or --reason", param_hint="RECORD_KEY")
+    found = asking.discard(_deployment(), dataset, record_key or [], reason, because, do=yes)
+    _print(found) if as_json else show.discarding(found)
+    raise typer.Exit(0 if found["done"] else 1)
 
 
 @source.command("check")
@@ -316,6 +340,59 @@ def source_discover(name: Annotated[str, typer.Argument(help="A system.")], as_j
 
     found = sources.discover(_deployment(), name)
     _print(found) if as_json else show.discovered(found)
+
+
+@source.command("add")
+def source_add(
+    name: Annotated[str, typer.Argument(help="A name for the system: small letters, digits and _.")],
+    origin: Annotated[
+        str,
+        typer.Option("--from", metavar="URL|FILE|FOLDER", help="Where it is: a database, a file, a folder of dumps."),
+    ],
+    owner: Annotated[str | None, typer.Option(help="Who mends what is refused 责任单位.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people call the system.")] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]TABLE", help="Only this table, view or file; more than once for several."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at a department system, and write a proposal of its source file into sources/, to be edited.
+
+    The source is only read, some thousand rows of each table or file. Keys, cursor, code tables and the mapping come with a
+    confidence and a reason; what it is unsure of is printed first. No file is written over. Write the password of a URL
+    as ${NAME} to keep it in the environment; else it goes into a file of its own.
+    """
+    from onewindow import show
+    from onewindow.invocation import invocation
+    from onewindow.onboarding import telling
+    from onewindow.onboarding.add import Wish, add
+
+    found = add(_deployment(), Wish(name, origin, title, owner, dataset or []))
+    _print(found) if as_json else show.lines(telling.added(found, f"{invocation()} -C {_Where.directory}"))
+
+
+@source.command("preview")
+def source_preview(
+    name: Annotated[str, typer.Argument(help="A system.")],
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    rows: Annotated[int, typer.Option(min=0, max=2_000, help="How many records to show.")] = 5,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show names and the like unmasked; ID numbers never are.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Real records of a source beside what the mapping makes of them, and what would be refused and why.
+
+    Nothing is written anywhere. Exit 0: the mapping holds. Exit 1: so much would be refused that a dataset would pause.
+    """
+    from onewindow import show
+    from onewindow.onboarding import telling
+    from onewindow.onboarding.preview import preview
+
+    found = preview(_deployment(), name, dataset, rows, openly=show_values)
+    _print(found) if as_json else show.lines(telling.previewed(found))
+    raise typer.Exit(1 if any(each["would_pause"] for each in found) else 0)
 
 
 @source.command("resume")

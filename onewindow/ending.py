@@ -45,8 +45,9 @@ def end_with_supervisor() -> None:
 
 def _watch(supervisor: int) -> None:
     """A process whose parent ends gets another parent: that is so on every system, and needs nothing of the parent."""
+    never = threading.Event()
     while os.getppid() == supervisor:
-        time.sleep(_LOOK_EACH_S)
+        never.wait(_LOOK_EACH_S)  # not time.sleep, which fails where a clock jumps far enough
     log.warning("the supervisor is gone, this role ends with it", supervisor=supervisor)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_PATIENCE_S)

@@ -73,9 +73,12 @@ def identity(bootstrap: str, topics: list[str]) -> LogIdentity:
 
 
 class EventsLog:
-    """Reads topics; ``topics`` are those whose ends are asked for. Holds one connection; not for several threads."""
+    """Reads topics; ``topics`` are those whose ends are asked for. Holds one connection; not for several threads.
 
-    def __init__(self, bootstrap: str, topics: Sequence[str] = ()) -> None:
+    ``patience_s``: how long an answer may take.
+    """
+
+    def __init__(self, bootstrap: str, topics: Sequence[str] = (), *, patience_s: float = 10.0) -> None:
         self._bootstrap, self._topics = bootstrap, topics
         knock(bootstrap)
         try:
@@ -86,7 +89,7 @@ class EventsLog:
                 auto_offset_reset="earliest",
                 fetch_max_bytes=16 << 20,
                 max_partition_fetch_bytes=4 << 20,
-                request_timeout_ms=10_000,
+                request_timeout_ms=round(patience_s * 1_000),
             )
         except KafkaError as error:
             raise unreachable(bootstrap, error) from error

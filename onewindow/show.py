@@ -107,6 +107,11 @@ def _all(lines: Iterable[RenderableType]) -> None:
         out.print(line, soft_wrap=not isinstance(line, Table), markup=False, highlight=False)
 
 
+def lines(found: Iterable[RenderableType]) -> None:
+    """Whatever a command has to say."""
+    _all(found)
+
+
 def resident(found: dict[str, Any]) -> None:
     """A resident's unified record."""
     _all(people.resident(found))
@@ -183,6 +188,14 @@ def refusals(found: list[dict[str, Any]], limit: int | None) -> None:
 def refusal(found: dict[str, Any]) -> None:
     """One refused record, without its values."""
     _all(quarantined.refusal(found))
+
+
+def discarding(found: dict[str, Any]) -> None:
+    """How many refusals were, or would be, taken off the list."""
+    if found["done"]:
+        out.print(f"{found['records']:,} records of {found['dataset']} are discarded: {found['because']}")
+    else:
+        out.print(f"{found['records']:,} records of {found['dataset']} would be discarded; add --yes to do it")
 
 
 def findings(found: list[dict[str, Any]]) -> None:

@@ -48,6 +48,7 @@ Problem = dict[str, str]
 _T = TypeVar("_T")
 
 _MOMENT_S = 0.5
+_PATIENCE_S = 3.0  # for a broker that does not answer: what else is to be told must not wait for it
 _STANDS_STILL_S = 10.0
 UNDER_WAY = ("starting", "loading", "catching up")
 """States that pass by themselves."""
@@ -93,12 +94,18 @@ class Watcher:
     def look(self) -> dict[str, Any]:
         """Everything, as one document. What is further down the way is looked at first, so that nothing seems lost that
         only came in between two looks."""
-        roles, problems = self._roles()
+        _, problems = self._roles()
+        before = list(problems)
         view = self._tried("view", problems, self._look_at_view)
         streams = self._tried("streams", problems, self._look_at_streams)
         said = run_files.read(self._deployment.directory, "connectors")
         read = self._tried("broker", problems, lambda: self._read(said))
         ends = self._tried("broker", problems, self._ends)
+        roles, of_roles = (
+            self._roles()
+        )  # again: a broker that hangs takes its time, and may be seen to stand still by now
+        known = {each["where"] for each in of_roles}
+        problems = of_roles + [each for each in problems if each not in before and each["where"] not in known]
         sources = []
         for source, dataset in self._deployment.datasets():
             name = (source.system, dataset)
@@ -175,7 +182,7 @@ class Watcher:
 
     def _open_log(self) -> EventsLog:
         if self._log is None:
-            self._log = EventsLog(self._deployment.bootstrap)
+            self._log = EventsLog(self._deployment.bootstrap, patience_s=_PATIENCE_S)
         return self._log
 
     def _ends(self) -> Places:

@@ -66,6 +66,16 @@ quarantine = sa.Table(
         "mended", sa.Boolean, nullable=False, comment="a newer version of the record was accepted, or it is gone"
     ),
 )
+discarded = sa.Table(
+    "discarded",
+    metadata,
+    sa.Column("dataset", _text, primary_key=True),
+    sa.Column("record_key", _text, primary_key=True),
+    sa.Column("event_id", _text, comment="of the refusal; a newer one is open again"),
+    sa.Column("because", _text, nullable=False),
+    sa.Column("by", _text, nullable=False),
+    sa.Column("discarded_at", _text, nullable=False),
+)
 number = sa.Table(
     "number",
     metadata,
@@ -381,6 +391,14 @@ class Store:
         have been committed meanwhile."""
         with writing(self.engine) as connection:
             bulk.delete(connection, outbox, [(each,) for each in ids])
+
+    # -- refusals -----------------------------------------------------------------------------------------------------
+
+    def discard(self, refused: Sequence[tuple[str, str, str]], because: str, by: str, at: str) -> None:
+        """Note that nobody will mend these refusals: (dataset, record key, event id) of each."""
+        with writing(self.engine) as connection:
+            discarded.create(connection, checkfirst=True)
+            bulk.upsert(connection, discarded, [(*each, because, by, at) for each in refused])
 
     # -- pauses -------------------------------------------------------------------------------------------------------
 

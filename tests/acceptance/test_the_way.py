@@ -186,6 +186,18 @@ def test_the_commands_answer_while_it_is_up(run, truth):
         assert all(item["reason"] and item["place"] and item["owner"] for item in listed)
         one = onewindow("-C", directory, "quarantine", "show", listed[0]["record_key"])
         assert listed[0]["reason"] in one.stdout
+        let_go = listed[0]
+        dataset = f"{let_go['system']}.{let_go['dataset']}"
+        discard = ("-C", directory, "quarantine", "discard", dataset, let_go["record_key"], "--because", "人已迁出")
+        asked_first = onewindow(*discard)
+        assert (asked_first.returncode, "1 records" in asked_first.stdout) == (1, True)
+        assert document("-C", directory, "quarantine", "list") == listed
+        assert document(*discard, "--yes")["records"] == 1
+        assert document("-C", directory, "quarantine", "list") == listed[1:]
+        (gone,) = document("-C", directory, "quarantine", "list", "--discarded")
+        assert (gone["record_key"], gone["because"]) == (let_go["record_key"], "人已迁出")
+        again = onewindow(*discard, "--yes")
+        assert "OW-1505" in again.stderr
         numbers = {e.id_number for e in truth.expected_residents() if e.id_number}
         assert not any(number in one.stdout + json.dumps(listed) for number in numbers)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from chaos.history import Entry
 
 HONEST_S = 15.0
+_MOMENT_S = 2.0
 """How soon the status has to tell the truth."""
 NORMAL_S = 30.0
 """How soon after a fault's end freshness has to be normal again."""
@@ -124,19 +125,26 @@ def honest_status(history: Sequence[Entry]) -> Iterator[Violation]:
 
 
 def _healthy_while_stale(history: Sequence[Entry]) -> Iterator[Violation]:
-    """While changes are made and the view has shown none of them for so long, healthy would be a lie."""
+    """While changes are made and the view has shown none of them for so long, healthy would be a lie, unless they come at
+    that very moment."""
     stale_since: dict[str, float] = {}
+    said: dict[str, float] = {}
     for entry in history:
         if entry["kind"] == "read":
             for dataset, lag in entry["lag"].items():
-                if entry["flows"] and lag > HONEST_S:
-                    stale_since.setdefault(dataset, entry["at"])
-                else:
+                if not (entry["flows"] and lag > HONEST_S):
                     stale_since.pop(dataset, None)
+                    said.pop(dataset, None)
+                    continue
+                stale_since.setdefault(dataset, entry["at"])
+                if entry["at"] - said.get(dataset, entry["at"]) > _MOMENT_S:
+                    yield Violation(
+                        "I11", "dishonest-status", said.pop(dataset), f"healthy, and {dataset} stands still"
+                    )
         elif entry["kind"] == "status" and entry["state"] == "healthy":
             for dataset, since in stale_since.items():
                 if entry.get("begun", entry["at"]) > since:
-                    yield Violation("I11", "dishonest-status", entry["at"], f"healthy, and {dataset} stands still")
+                    said.setdefault(dataset, entry["at"])
 
 
 def recovery(history: Sequence[Entry]) -> Iterator[Violation]:

@@ -98,8 +98,18 @@ def test_a_refused_record_that_is_shown():
 
 
 def test_a_status_that_is_healthy_while_the_view_stands_still():
-    history = [read(1, lag={"hrss.pension": 16}), look(2)]
+    history = [read(1, lag={"hrss.pension": 16}), look(2), read(5, lag={"hrss.pension": 20})]
     assert found(invariants.honest_status, history) == [("I11", "dishonest-status")]
+
+
+def test_a_status_that_is_healthy_at_the_moment_in_which_the_view_goes_on():
+    history = [
+        read(1, lag={"hrss.pension": 16}),
+        look(2),
+        read(2.1, lag={"hrss.pension": 17}),
+        read(3, lag={"hrss.pension": 0}),
+    ]
+    assert found(invariants.honest_status, history) == []
 
 
 def test_a_view_that_stands_still_because_nothing_happens_is_healthy():

@@ -44,6 +44,7 @@ class Town:
         self.directory, self.history = directory, history
         self._residents, self._seed = residents, seed
         self.poison: set[str] = set()
+        self._held: set[str] = set()  # roles that a fault ended and keeps down
         """Records that were put into the source to be refused, as ``system.dataset/key``."""
         self.flowing = False
         self._begun = self._stopping = False
@@ -117,7 +118,7 @@ class Town:
                     self.history.add("trouble", what=said)
                 failing = said
             lost = self.supervisor.lost
-            if lost is not None and not self.may_be_lost:
+            if lost is not None and not self.may_be_lost and lost.name not in self._held:
                 self.history.add("trouble", what=f"the supervisor gave up: {lost.name}: {' '.join(lost.said)[:300]}")
                 self.release(lost.name)
             with suppress(RoleFailing):
@@ -169,6 +170,7 @@ class Town:
     def hold_down(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a role, and do not start it again until ``release``."""
         role = self.role(name)
+        self._held.add(name)
         role.down = True
         if role.process is not None:
             process = role.process
@@ -212,6 +214,7 @@ class Town:
         role = self.role(name)
         role.failures, role.pause_s, role.next_at, role.last_exit = 0, 0.0, 0.0, None
         role.down = False
+        self._held.discard(name)
 
     def working(self) -> bool:
         """Whether every role says that it works."""

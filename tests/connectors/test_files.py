@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from connectors.base import Delete, Page
 from connectors.files import FilesConnector
 from contracts.errors import (
+    DumpTooEarly,
     DumpTruncated,
     FileColumnsWrong,
     FileEncodingWrong,
@@ -252,11 +253,22 @@ def test_files_at_work_are_left_alone(city):
     city.drop("elder_202601.csv.part", dump({"1": "李"}))
     city.drop(".elder_202601.csv", dump({"1": "李"}))
     city.drop("elder_202699.csv", dump({"1": "李"}))
-    city.drop("elder_202612.csv", dump({"1": "李"}))  # of the future
     fresh = city.drop("elder_202601.csv", dump({"1": "李"}))
     os.utime(fresh, (NOW - 0.5, NOW - 0.5))
     assert city.look() == []
     os.utime(fresh, (NOW - 1, NOW - 1))
+    city.look()
+    assert names(city) == {"1": "李"}
+
+
+def test_a_dump_of_a_month_to_come_is_not_taken_and_not_passed_over_in_silence(city):
+    city.drop("elder_202611.csv", dump({"1": "王"}))  # now it is September
+    city.drop("elder_202610.csv", dump({"1": "李"}))
+    with pytest.raises(DumpTooEarly, match=r"elder_202611\.csv is named for a month"):
+        city.look()
+    assert names(city) == {"1": "李"}  # all else is
+    assert [finding.level for finding in city.connector().check()] == ["ok", "ok", "warn"]
+    (city.folder / "elder_202611.csv").rename(city.folder / "elder_202609.csv")
     city.look()
     assert names(city) == {"1": "李"}
 

@@ -469,8 +469,11 @@ def test_what_is_missing_is_named(connect, made, postgres, database, opened):
         pages(made(table="nowhere"))
     with pytest.raises(ColumnMissing, match="has no column nothing; it has id, name"):
         pages(made(key=["nothing"]))
-    with pytest.raises(ColumnMissing, match="may be empty"):
+    assert pages(made(cursor="until"))[-1].position["rows"] == 0  # no row, so none without a value
+    admin.execute("INSERT INTO person (id) VALUES (9)")
+    with pytest.raises(ColumnMissing, match="until of person is empty in some rows"):
         pages(made(cursor="until"))
+    admin.execute("DELETE FROM person")
     with pytest.raises(SourceRefused):
         pages(made(user="nobody_at_all"))
     with pytest.raises(SourceRefused):
@@ -517,7 +520,7 @@ def test_a_view_can_be_read(connect, made):
     assert [row["name"] for row in rows(pages(made(table="front")))] == ["a"]
     admin.execute("ALTER TABLE person ALTER updated_at DROP NOT NULL")
     admin.execute("INSERT INTO person (id, updated_at) VALUES (2, NULL)")
-    with pytest.raises(ColumnMissing, match="may be empty"):
+    with pytest.raises(ColumnMissing, match="is empty in some rows"):
         pages(made(table="front"))
 
 
@@ -525,6 +528,19 @@ def test_reading_cannot_write(made):
     connector = made()
     with connector._engine.connect() as connection, pytest.raises(sa.exc.DBAPIError, match="read-only"):
         connection.execute(sa.text("DELETE FROM person"))
+
+
+def test_a_sample_is_what_reading_would_give(connect, made):
+    admin = connect(autocommit=True)
+    admin.execute("CREATE SCHEMA other; CREATE TABLE other.t (id int)")
+    admin.execute("INSERT INTO person (id, name) VALUES (1, 'a'), (2, 'b')")
+    connector = made()
+    assert connector.sample("person", 10) == rows(pages(connector))
+    assert len(connector.sample("person", 1)) == 1
+    found = {each.name: each for each in connector.outline(["other"])}
+    assert (found["person"].key, found["person"].rows, list(found["other.t"].columns)) == (("id",), None, ["id"])
+    with pytest.raises(TableMissing, match="nowhere"):
+        connector.sample("nowhere", 1)
 
 
 def test_check_and_discover_say_what_there_is(connect, made):

@@ -142,7 +142,8 @@ def start_mariadb(directory: Path, keep: Callable[[Process], object]) -> MariaDb
     server = spawn(
         ["/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1",
          f"--socket={directory}/socket", "--skip-name-resolve", f"--init-file={setup}",
-         "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "--default-time-zone=+08:00"],
+         "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "--default-time-zone=+08:00",
+         "--server-id=1", f"--log-bin={data}/binlog", "--binlog-format=ROW", "--binlog-row-metadata=FULL"],
         log=log, user=user,
     )  # fmt: skip
     keep(server)
