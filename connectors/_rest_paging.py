@@ -39,6 +39,7 @@ class Walk:
         self._paging, self._page_rows, self._what = paging, page_rows, what
         self.place, self.ended, self.requests = place, False, 0
         self._last: Sequence[int] = ()
+        self._alike = 0
         self._named = {_name(place)}
         self._barren = 0
 
@@ -87,9 +88,8 @@ class Walk:
             self.ended = place["then"] is None
             self.place = None if self.ended else {"page": place["then"], "anchors": place["ahead"]}
             return
-        if marks and marks == self._last:
-            raise self._endless(f"page {number} is the same as page {number - 1}")
-        self._last, ahead = marks, marks[-ANCHORS:]
+        self._compare(marks, f"page {number} is the same as the two before it")
+        ahead = marks[-ANCHORS:]
         if self.place is not None:
             then = number + 1 if marks else None
             self.place = {"page": number - 1, "anchors": anchors, "then": then, "ahead": ahead}
@@ -106,11 +106,16 @@ class Walk:
         if set(marks) <= anchors:
             self.ended = True
             return
-        if marks == self._last:
-            raise self._endless(f"what lies from {offset} on is the same as what lies before it")
-        self._last = marks
+        self._compare(marks, f"what lies from {offset} on is the same as on the two pages before")
         kept = min(len(marks) - 1, max(1, len(marks) // 10), ANCHORS)
         self.place = {"offset": offset + len(marks) - kept, "anchors": marks[len(marks) - kept :]}
+
+    def _compare(self, marks: Sequence[int], finding: str) -> None:
+        """Raises PagingEndless when pages are alike. Twice may be chance: as many records came in as a page has."""
+        self._alike = self._alike + 1 if marks and marks == self._last else 0
+        self._last = marks
+        if self._alike >= 2:
+            raise self._endless(finding)
 
     def _named_next(self, answer: Answer, link: str | None, *, empty: bool) -> None:
         following = link if self._paging.by == "link" else named(answer, self._paging, self._what)
