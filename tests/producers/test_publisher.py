@@ -90,7 +90,7 @@ def test_a_lost_request_kills_the_publisher_and_nothing_later_is_sent(broker, to
         if len(requests) != 3:
             go()
 
-    publisher = Publisher(broker.bootstrap, "test", deliver_s=1.0, send=lose_the_third, in_flight=1)
+    publisher = Publisher(broker.bootstrap, "test", deliver_s=4.0, send=lose_the_third, in_flight=1)
     for number in range(6):
         publisher.publish(topic, [Record(b"k", b"%d" % number, (), 0)])
     with pytest.raises(PublishFailed) as caught:
