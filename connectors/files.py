@@ -49,6 +49,7 @@ from connectors._dumps import CHUNK, Line, Shape, examine, lines
 from connectors._manifests import Manifest
 from connectors._unpacking import Plain, peeked, plain, rows_about, shape_of
 from connectors.base import Dataset, Delete, Finding, Page, Position, Question, Upsert
+from connectors.periods import file_pattern, period
 from connectors.values import joined_key
 from contracts.errors import (
     AbsenceDoubtful,
@@ -148,13 +149,13 @@ class FilesConnector:
                 continue
             if self._done and not Path(f"{entry.path}{self._done}").exists():
                 continue
-            period = found.groupdict().get("period") or ""
-            if (period > latest) != early:  # a slip in the name would make every true dump after it stale
+            month = period(found)
+            if (month > latest) != early:  # a slip in the name would make every true dump after it stale
                 continue
             try:
                 if entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
-                    yield _File(Path(entry.path), period, status.st_size, status.st_mtime_ns)
+                    yield _File(Path(entry.path), month, status.st_size, status.st_mtime_ns)
             except FileNotFoundError:
                 continue
 
@@ -634,5 +635,4 @@ def _pattern(source: Source, dataset: str) -> re.Pattern[str]:
             f"{source.system}.{dataset}: kind files needs pattern, a file name with at most one {{period}}; it is {pattern!r}",
             fix=f'write datasets.{dataset}.pattern as in "{dataset}_{{period}}.csv"',
         )
-    text = re.escape(pattern).replace(r"\{period\}", r"(?P<period>\d{4}(?:0[1-9]|1[0-2]))")
-    return re.compile(text.replace(r"\*", ".*").replace(r"\?", "."))
+    return file_pattern(pattern)

@@ -49,11 +49,15 @@ def key_of(columns: Sequence[Column], primary: Sequence[str], placed: Mapping[st
     able = [column for column in columns if _able(column, placed)]
     few = 0.0 if rows >= _ENOUGH_ROWS else 0.25
     said = f"unique and never empty in {rows:,} rows that were looked at"
-    if single := [column for column in able if column.unique]:
-        best = max(single, key=lambda column: _rank(column, placed))
+    single = [column for column in able if column.unique]
+    steady = [column for column in single if not _counts_rows(column)]
+    if steady:
+        best = max(steady, key=lambda column: _rank(column, placed))
         if placed.get(best.name) == "id_number":
             return Named((best.name,), 0.55, f"{said}; but a corrected ID number would be another record")
         return Named((best.name,), (0.9 if _rank(best, placed) >= 2 else 0.7) - few, said)
+    if single:
+        return Named((single[0].name,), 0.3, "it only counts the rows: when one goes, the others get other numbers")
     pairs = sorted(able, key=lambda column: (-_rank(column, placed), -len(column.counted)))[:_PAIRED]
     for one, two in combinations(pairs, 2):
         if rows >= _ENOUGH_FOR_PAIRS and len(set(zip(one.texts, two.texts, strict=True))) == rows:
@@ -70,6 +74,15 @@ def _able(column: Column, placed: Mapping[str, str]) -> bool:
         and max(map(len, column.texts)) <= _LONGEST
         and not any(value is True or isinstance(value, float) for value in column.values)
     )
+
+
+def _counts_rows(column: Column) -> bool:
+    """Whether a column, called a sequence, says nothing but where a row stands."""
+    hint = name_hint(column.name)
+    if hint is None or hint.means != "version" or not column.texts[0].isdecimal():
+        return False
+    first = int(column.texts[0])
+    return column.texts == [str(number) for number in range(first, first + len(column.texts))]
 
 
 def _rank(column: Column, placed: Mapping[str, str]) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from connectors import Connector, Upsert, open_connector
 from connectors.base import Sampling
+from connectors.periods import PERIOD, file_pattern, period
 from connectors.values import declared_columns
 from contracts import citizen, dates, texts
 from contracts.errors import ColumnMissing, FileColumnsWrong, OneWindowError, SourceRefused, SourceUnreachable
@@ -30,7 +31,7 @@ _FIX = (
     "see that the system runs, and correct host, port, user, password and database in --from;"
     " the password goes into a file of its own"
 )
-_PERIOD = re.compile(r"(?<!\d)(19|20)\d{2}(0[1-9]|1[0-2])(?!\d)")
+_PERIOD = re.compile(rf"(?<!\d)(?=19|20){PERIOD}(?!\d)")
 
 
 @contextmanager
@@ -184,11 +185,10 @@ def _only_looking(source: Source, dataset: str, rows: int) -> Source:
 
 def _newest(source: Source, declared: DatasetSource) -> str | None:
     """The name of the newest dump, by period and then by time; None where the connector shall say what is wrong."""
-    text = re.escape(declared.pattern or "").replace(r"\{period\}", r"(?P<period>\d{6})")
-    pattern = re.compile(text.replace(r"\*", ".*").replace(r"\?", "."))
+    pattern = file_pattern(declared.pattern or "")
     folder = Path(source.connector.folder or "")
     try:
-        fitting = [(found.groupdict().get("period") or "", path.stat().st_mtime_ns, path.name)
+        fitting = [(period(found), path.stat().st_mtime_ns, path.name)
                    for path in folder.iterdir() if (found := pattern.fullmatch(path.name))]  # fmt: skip
     except OSError:
         return None

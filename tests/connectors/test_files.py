@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.base import Delete, Page
 from connectors.files import FilesConnector
+from connectors.periods import file_pattern, period
 from contracts.errors import (
     DumpTooEarly,
     DumpTruncated,
@@ -653,3 +654,13 @@ def test_check_and_discover_say_what_there_is(city):
     city.drop("elder_202602.csv", "")
     (last,) = [finding for finding in city.connector().check() if finding.level == "fail"]
     assert isinstance(last.error, OneWindowError)
+
+
+@pytest.mark.parametrize(
+    ("name", "month"),
+    [("网格2026年9月.csv", "202609"), ("网格2026年09月.csv", "202609"), ("网格2026-9.csv", "202609"), ("网格202609.csv", "202609"),
+     ("网格2026.10.csv", "202610"), ("网格2026年13月.csv", None), ("网格20269.csv", None), ("网格.csv", None)],
+)  # fmt: skip
+def test_the_month_of_a_dump_is_read_as_departments_write_it(name, month):
+    found = file_pattern("网格{period}.csv").fullmatch(name)
+    assert (period(found) if found else None) == month

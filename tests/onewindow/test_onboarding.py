@@ -222,6 +222,15 @@ def test_keys():
     assert key_of(two, (), {}).confidence < 0.8
 
 
+def test_a_number_of_the_row_is_a_key_only_where_nothing_else_is():
+    numbers = column("序号", [str(n) for n in range(1, 41)])
+    card = column("卡", [f"K{n * 37 % 101}" for n in range(40)])
+    assert key_of([numbers, card], (), {}).columns == ("卡",)
+    alone = key_of([numbers], (), {})
+    assert (alone.columns, alone.confidence < 0.5, "counts the rows" in alone.reason) == (("序号",), True, True)
+    assert key_of([column("序号", [str(n * 7) for n in range(1, 41)])], (), {}).confidence > 0.8
+
+
 def test_cursors():
     key = key_of([column("id", list(range(40)), "INTEGER")], (), {})
     stamps = [f"2026-01-{n % 28 + 1:02d} 08:00:00" for n in range(40)]
