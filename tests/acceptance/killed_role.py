@@ -133,8 +133,8 @@ def arm_streams() -> None:
 
     rebalancing = threading.Event()
 
-    def taking(_self, _partition, _first, records):
-        under_way[0] = len(records)
+    def taking(_self, batches):
+        under_way[0] = sum(len(batch.records) for batch in batches)
         if boundary == REBALANCE and killed < allowed():
             LEDGER.with_suffix(".working").touch()
             rebalancing.wait(LONGEST_S)
@@ -155,7 +155,7 @@ def arm_streams() -> None:
         under_way[0] = 0
         at("committed, not published", outcome.counts["accepted"])
 
-    wrap(Intake, "take", before=taking, after=taken)
+    wrap(Intake, "take_together", before=taking, after=taken)
     wrap(Store, "sent", before=lambda _self, ids: at("published, not deleted", len(ids)))
     sa.event.listen(sa.engine.Engine, "commit", committing)
 
@@ -165,25 +165,26 @@ def arm_projections() -> None:
 
     under_way = [0]
 
-    def taking(_self, _topic, _partition, *, arrivals, **_named):
-        under_way[0] = len(arrivals)
+    def taking(_self, batches):
+        under_way[0] = sum(len(batch.arrivals) for batch in batches)
 
     def committing(_connection):
         at("applied, not committed", under_way[0])
 
-    def taken(outcome, *_arguments, **_named):
+    def taken(outcome, *_arguments):
         under_way[0] = 0
-        at("committed, not acknowledged", outcome.applied)
+        at("committed, not acknowledged", sum(each.applied for each in outcome))
 
-    wrap(ViewEngine, "take", before=taking, after=taken)
+    wrap(ViewEngine, "take_together", before=taking, after=taken)
     sa.event.listen(sa.engine.Engine, "commit", committing)
 
 
 def small_batches() -> None:
     """What a role finds after it was away comes in few large batches; small ones give it boundaries to die at."""
+    from streams import runner
     from streams.batches import BatchConsumer
 
-    BatchConsumer.largest_batch = 20
+    BatchConsumer.largest_batch = runner._TOGETHER = 20
 
 
 small_batches()
