@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -74,11 +75,24 @@ class StreamsRole:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Work until told to stop."""
+        if not self._intakes:
+            ready()
+            await self._first(stop)
         self._put_into_force()
         try:
-            await self._runner.run(stop, self._relay.run, self._welcome, ready=ready)
+            if self._intakes:
+                await self._runner.run(stop, self._relay.run, self._welcome, ready=ready)
         finally:
             await self._relay.close()
+
+    async def _first(self, stop: asyncio.Event) -> None:
+        """Wait for the first dataset of a new deployment: a Faust app can't begin without a topic."""
+        while not self._intakes and not stop.is_set():
+            for intake in await asyncio.to_thread(self._newcomers):
+                self._intakes[intake.topic] = intake
+                self._runner.agent(intake.topic, self._take, self._taken)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _WELCOME_S if not self._intakes else 0)
 
     def _put_into_force(self) -> None:
         """All workers decide under the mappings that this one was started with. A dataset that was paused under another

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import pytest
 import sqlalchemy as sa
 from kafka.admin import KafkaAdminClient, NewTopic
 from test_held import PARTITIONS, Group
@@ -53,6 +54,40 @@ def test_a_dataset_joins_while_the_role_works(broker, tmp_path):
         await running
 
     asyncio.run(main())
+    store.engine.dispose()
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_role_without_a_dataset_waits_for_the_first_one(broker, tmp_path, monkeypatch, comes):
+    monkeypatch.setattr("streams.roles._WELCOME_S", 0.05)
+    system = f"s{uuid.uuid4().hex[:8]}"
+    topic = department_topic(system, "d")
+    ensure_topics(broker.bootstrap, [TopicSpec(n, 1) for n in (topic, quarantine_topic(system, "d"), RESIDENT_TOPIC)])
+    store = Store(open_view(f"sqlite:///{tmp_path}/streams.sqlite"))
+    store.prepare("cluster", {topic: "id"})
+    intake = Intake(store, system, "d", DECLARED, owner="人社", hasher=HASHER, partitions=1)
+    asked = []
+
+    def newcomers():
+        asked.append(1)
+        return [intake] if comes and len(asked) == 3 else []
+
+    async def main():
+        stop, ready = asyncio.Event(), asyncio.Event()
+        role = StreamsRole(
+            store, [], bootstrap=broker.bootstrap, instance=system, datadir=str(tmp_path / "d"), newcomers=newcomers
+        )
+        running = asyncio.create_task(role.run(stop, ready.set))
+        await ready.wait()
+        write(broker.bootstrap, system, range(20), "张三")
+        await until(lambda: len(asked) >= 3)
+        if comes:
+            await until(lambda: decided(store, topic) == 20)
+        stop.set()
+        await running
+
+    asyncio.run(main())
+    assert comes or decided(store, topic) is None
     store.engine.dispose()
 
 
