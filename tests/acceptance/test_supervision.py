@@ -47,7 +47,7 @@ def test_all_roles_end_with_their_supervisor(deployment, number):
     with up(deployment) as supervisor:
         pids = [read(deployment, role)["pid"] for role in ROLES]
         supervisor.send_signal(number)
-        code = supervisor.wait(30)
+        code = supervisor.wait(60)
         until(lambda: all(has_ended(pid) for pid in pids))
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     if number == signal.SIGHUP:
