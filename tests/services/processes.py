@@ -78,7 +78,10 @@ def spawn(
         cwd="/", stdout=subprocess.PIPE, text=True, check=True, **as_user,
     )  # fmt: skip
     pid = int(done.stdout)
-    return Process(pid, psutil.Process(pid).create_time(), end_with)
+    try:
+        return Process(pid, psutil.Process(pid).create_time(), end_with)
+    except psutil.NoSuchProcess:  # it has ended already
+        return Process(pid, 0.0, end_with)
 
 
 def until_said(process: Process, log: Path, line: str, *, after: int = 0, seconds: float = 90.0) -> None:
