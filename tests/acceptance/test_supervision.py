@@ -42,6 +42,15 @@ def has_ended(pid: int) -> bool:
     return stat.rsplit(")", 1)[1].split()[0] == "Z"
 
 
+@pytest.fixture
+def heard():
+    """SIGHUP is not ignored, as it is in whatever `nohup` started, these tests too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_all_roles_end_with_their_supervisor(deployment, number):
     with up(deployment) as supervisor:
