@@ -11,7 +11,6 @@ import pytest
 
 from connectors.base import Question
 from contracts.errors import catalogue
-from contracts.events import RESIDENT_TOPIC
 from contracts.sources import department_topic
 from onewindow.run_files import RunFile
 from onewindow.settings import Deployment
@@ -38,6 +37,7 @@ class City:
 
     def __init__(self, directory, bootstrap):
         self.system = f"s{uuid.uuid4().hex[:8]}"
+        self.residents = f"community-{self.system}"  # its own: others write to the one that all share
         (directory / "sources").mkdir()
         (directory / "onewindow.yaml").write_text(f"kafka: {{bootstrap_servers: '{bootstrap}', partitions: 1}}\n")
         (directory / "sources" / "s.yaml").write_text(SOURCE.format(system=self.system), encoding="utf-8")
@@ -50,7 +50,7 @@ class City:
         self._files: list[RunFile] = []
 
     def topics(self):
-        ensure_topics(self.bootstrap, [TopicSpec(self.topic, 1), TopicSpec(RESIDENT_TOPIC, 1), POSITIONS])
+        ensure_topics(self.bootstrap, [TopicSpec(self.topic, 1), TopicSpec(self.residents, 1), POSITIONS])
 
     def publish(self, count):
         publisher = Publisher(self.bootstrap, "test")
@@ -88,8 +88,9 @@ class City:
 
 
 @pytest.fixture
-def city(tmp_path, broker):
+def city(tmp_path, broker, monkeypatch):
     city = City(tmp_path, broker.bootstrap)
+    monkeypatch.setattr("onewindow.status.RESIDENT_TOPIC", city.residents)
     yield city
     city.stop()
 
@@ -248,14 +249,11 @@ def test_a_role_that_stands_still_is_stalled(city):
 
 
 def test_a_view_that_stands_still_is_not_healthy(city, monkeypatch):
-    resident = f"community.{city.system}"  # the broker is shared, and so would be the topic
-    monkeypatch.setattr("onewindow.status.RESIDENT_TOPIC", resident)
     city.topics()
-    ensure_topics(city.bootstrap, [TopicSpec(resident, 1)])
     city.decide()
     city.up()
     publisher = Publisher(city.bootstrap, "test")
-    publisher.publish(resident, [Record(b"k", b"{}", (), 0)] * 3)
+    publisher.publish(city.residents, [Record(b"k", b"{}", (), 0)] * 3)
     publisher.flush()
     publisher.close()
     watcher = Watcher(Deployment(city.directory))
