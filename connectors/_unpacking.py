@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, room:
                 yield chunk
     except RuntimeError as error:  # zipfile's word for an entry that needs a password
         raise FileUnreadable(f"{name} is locked with a password", fix="let the department send it unlocked") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, zlib.error) as error:
         raise DumpTruncated(f"{name} is damaged: what it holds can't be unpacked", fix=_AGAIN) from error
 
 

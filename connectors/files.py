@@ -40,7 +40,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,36 +126,34 @@ class FilesConnector:
             answered = True
             yield page
         if not answered:  # the manifest follows the approval only when that is saved: with the next pull
-            yield from reading.looked(self._candidates(dataset), self._bad)
-            self._raise_if_early(dataset)
+            files = sorted(self._fitting(dataset), key=lambda file: file.order)
+            in_time = [file for file in files if not self._is_early(file)]
+            yield from reading.looked([file for file in in_time if self._at_rest(file)], self._bad)
+            self._raise_if_early(files)
 
-    def _raise_if_early(self, dataset: str) -> None:
-        for file in sorted(self._fitting(dataset, early=True), key=lambda file: file.order)[:1]:
+    def _is_early(self, file: _File) -> bool:
+        """Whether its name says a month to come: a slip that would make every true dump after it stale."""
+        return file.period > _month_after(self._now())
+
+    def _raise_if_early(self, files: Iterable[_File]) -> None:
+        for file in filter(self._is_early, files):
             raise DumpTooEarly(
                 f"{file.name} is named for a month that has not come; it is not taken, or every dump until then would be stale",
                 fix="rename it, or take it out of the drop folder",
             )
 
-    def _candidates(self, dataset: str) -> list[_File]:
-        """Files that fit and are at rest, in the order in which they are to be taken. Raises FolderMissing."""
-        return sorted((file for file in self._fitting(dataset) if self._at_rest(file)), key=lambda file: file.order)
-
-    def _fitting(self, dataset: str, *, early: bool = False) -> Iterator[_File]:
-        """Files whose names fit the pattern; ``early``: instead those of months that have not come."""
-        latest = _month_after(self._now())
+    def _fitting(self, dataset: str) -> Iterator[_File]:
+        """Files whose names fit the pattern. Raises FolderMissing."""
         for entry in self._entries():
             found = self._patterns[dataset].fullmatch(entry.name)
             if found is None or entry.name.startswith(".") or entry.name.endswith(self._unfinished):
                 continue
             if self._done and not Path(f"{entry.path}{self._done}").exists():
                 continue
-            month = period(found)
-            if (month > latest) != early:  # a slip in the name would make every true dump after it stale
-                continue
             try:
                 if entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
-                    yield _File(Path(entry.path), month, status.st_size, status.st_mtime_ns)
+                    yield _File(Path(entry.path), period(found), status.st_size, status.st_mtime_ns)
             except FileNotFoundError:
                 continue
 
@@ -199,15 +197,15 @@ class FilesConnector:
             if not any(pattern.fullmatch(name) for pattern in self._patterns.values()):
                 yield Finding("warn", self._source.system, f"{name} fits the pattern of no dataset and is not read")
         for dataset in self._source.datasets:
-            yield self._check(dataset)
+            files = sorted(self._fitting(dataset), key=lambda file: file.order)
+            yield self._check(dataset, [file for file in files if not self._is_early(file)])
             try:
-                self._raise_if_early(dataset)
+                self._raise_if_early(files)
             except DumpTooEarly as error:
                 yield Finding("warn", f"{self._source.system}.{dataset}", str(error), error)
 
-    def _check(self, dataset: str) -> Finding:
+    def _check(self, dataset: str, files: Sequence[_File]) -> Finding:
         subject, declared = f"{self._source.system}.{dataset}", self._source.datasets[dataset]
-        files = sorted(self._fitting(dataset), key=lambda file: file.order)
         if not files:
             return Finding("warn", subject, f"no file fits {declared.pattern} yet")
         try:
@@ -220,7 +218,10 @@ class FilesConnector:
 
     def discover(self) -> Iterable[Dataset]:
         """The newest file of each dataset, and every other file by its own name, with columns and rows where readable."""
-        fitting = {name: sorted(self._fitting(name), key=lambda file: file.order) for name in self._source.datasets}
+        fitting = {
+            name: sorted(filterfalse(self._is_early, self._fitting(name)), key=lambda file: file.order)
+            for name in self._source.datasets
+        }
         for name, files in fitting.items():
             if files:
                 yield self._described(name, files[-1].path, self._source.datasets[name])

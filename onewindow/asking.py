@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from contracts import citizen, texts
 from contracts.errors import (
     CodeUnknown,
-    DatasetUnknown,
     IdOnCommandLine,
     QuarantineUnknown,
     ResidentUnknown,
@@ -136,11 +135,8 @@ def discard(
 
     Raises DatasetUnknown; QuarantineUnknown when a key is not among those that are open.
     """
-    known = [f"{source.system}.{each}" for source, each in deployment.datasets()]
-    if dataset not in known:
-        raise DatasetUnknown(f"no dataset {dataset} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
-    system, _, name = dataset.partition(".")
-    open_ones = {each["record_key"] for each in refusals(deployment, system, reason) if each["dataset"] == name}
+    source, name = deployment.dataset(dataset)
+    open_ones = {each["record_key"] for each in refusals(deployment, source.system, reason) if each["dataset"] == name}
     if unknown := sorted(set(keys) - open_ones):
         raise QuarantineUnknown(
             f"{unknown[0]} is not in quarantine, or was discarded before", fix="list them: onewindow quarantine list"

@@ -15,7 +15,6 @@ from contracts.errors import (
     AnotherLog,
     DatabaseDamaged,
     DatabaseUnreachable,
-    DatasetUnknown,
     StoreOutdated,
     ViewOutdated,
 )
@@ -58,10 +57,8 @@ def remap(deployment: Deployment, name: str, progress: Progress = lambda *_: Non
 
     Raises DatasetUnknown; MappingReplaced; LogDamaged; and what keeps log or store from being read.
     """
-    found = next((each for each in declared(deployment) if f"{each.system}.{each.dataset}" == name), None)
-    if found is None:
-        known = ", ".join(f"{each.system}.{each.dataset}" for each in declared(deployment))
-        raise DatasetUnknown(f"no dataset {name} is declared", fix=f"declared are: {known or 'none'}")
+    deployment.dataset(name)
+    found = next(each for each in declared(deployment) if f"{each.system}.{each.dataset}" == name)
     damaged = damage.found(deployment.directory)
     if damaged is not None:
         raise damaged

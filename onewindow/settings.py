@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from contracts.errors import DeploymentMissing, SecretMissing, SettingInvalid, SettingUnknown
+from contracts.errors import DatasetUnknown, DeploymentMissing, SecretMissing, SettingInvalid, SettingUnknown
 from contracts.identity import Hasher
 from contracts.sources import Source, department_topic, quarantine_topic
 from onewindow.ending import SUPERVISOR
@@ -242,6 +242,13 @@ class Deployment:
         for source in self.sources:
             for dataset in source.datasets:
                 yield source, dataset
+
+    def dataset(self, name: str) -> tuple[Source, str]:
+        """The one that is called ``system.dataset``. Raises DatasetUnknown."""
+        known = {f"{source.system}.{dataset}": (source, dataset) for source, dataset in self.datasets()}
+        if name not in known:
+            raise DatasetUnknown(f"no dataset {name} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
+        return known[name]
 
     def topics(self) -> list[str]:
         """All topics of events, without those of OneWindow itself."""

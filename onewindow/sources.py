@@ -93,10 +93,8 @@ def _source(deployment: Deployment, name: str) -> Source:
 
 
 def _topic(deployment: Deployment, name: str) -> str:
-    known = {f"{source.system}.{dataset}": (source.system, dataset) for source, dataset in deployment.datasets()}
-    if name not in known:
-        raise DatasetUnknown(f"no dataset {name} is declared", fix=f"declared are: {', '.join(known) or 'none'}")
-    return department_topic(*known[name])
+    source, dataset = deployment.dataset(name)
+    return department_topic(source.system, dataset)
 
 
 def _opened(deployment: Deployment, source: Source) -> Any:

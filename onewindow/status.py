@@ -101,9 +101,8 @@ class Watcher:
         said = run_files.read(self._deployment.directory, "connectors")
         read = self._tried("broker", problems, lambda: self._read(said))
         ends = self._tried("broker", problems, self._ends)
-        roles, of_roles = (
-            self._roles()
-        )  # again: a broker that hangs takes its time, and may be seen to stand still by now
+        # again: a broker that hangs takes its time, and may be seen to stand still by now
+        roles, of_roles = self._roles()
         known = {each["where"] for each in of_roles}
         problems = of_roles + [each for each in problems if each not in before and each["where"] not in known]
         sources = []

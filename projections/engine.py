@@ -8,10 +8,8 @@ missing batch again and everything after it (guarantee 2). ``gap`` names what is
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,6 +28,7 @@ from contracts.errors import (
 from projections import bulk
 from projections.base import Projection
 from projections.bulk import Collision
+from projections.collector import collector_paused
 from projections.databases import reading, writing
 from projections.residents import Residents
 from projections.tables import SCHEMA_VERSION, gap, log, meaning, meanings, meta, metadata, origin, position
@@ -189,7 +188,7 @@ class ViewEngine:
         """
         for _ in range(_ATTEMPTS):
             try:
-                with _collector_paused(), writing(self.engine) as view:
+                with collector_paused(), writing(self.engine) as view:
                     return self._take(view, batches[0].topic, batches)
             except Collision:  # another worker wrote the same record first; now it is there to be seen
                 continue
@@ -328,21 +327,6 @@ def _claim(
 
 def _names(table: sa.Table) -> tuple[str, ...]:
     return tuple(table.columns.keys())
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from walking a batch again and again while it is built.
-
-    A batch makes tens of thousands of objects and no cycles; this makes ``take`` 8 % faster (bench, 2026-11).
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _without_nul(values: Sequence[bytes]) -> Sequence[bytes]:

@@ -26,6 +26,7 @@ from contracts.identity import Hasher, partition_of
 from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
 from projections import bulk
+from projections.collector import collector_paused
 from projections.databases import writing
 from streams.mapping import Mapped, RecordMap, Refusal
 from streams.store import Known, Post, State, Store
@@ -119,7 +120,7 @@ class Intake:
         self.map.today = moment.date()
         partitions = [batch.partition for batch in batches]
         keys = list({item.key for batch in batches for item in batch.records})
-        with writing(self._store.engine) as connection:
+        with collector_paused(), writing(self._store.engine) as connection:
             known = self._store.look(connection, self.topic, self.name, partitions, keys)
             self._heed(connection, known)
             work = self._fresh(connection, known, batches)

@@ -40,7 +40,7 @@ class Relay:
     """Publishes one store's outbox. ``wrap`` is the seam for fault tests: it gets the real publish, and gives the one
     to use. ``in_thread`` runs a function of the database elsewhere than on the event loop.
 
-    What was decided just now is handed over by ``publish`` and need not be read back. The outbox itself is read at the
+    What was decided just now is handed over and need not be read back. The outbox itself is read at the
     start, after a failure, when too much was handed over, and each second for what other workers left.
     """
 
@@ -62,7 +62,7 @@ class Relay:
         self._looked_at = 0.0
         self._wake = asyncio.Event()
 
-    def publish(self, posted: Sequence[Posted]) -> None:
+    def hand_over(self, posted: Sequence[Posted]) -> None:
         """These rows were put into the outbox just now, in this order."""
         self._given += posted
         if len(self._given) > _MOST_GIVEN:

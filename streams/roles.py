@@ -119,7 +119,7 @@ class StreamsRole:
     async def _taken(self, outcome: Outcome) -> None:
         if outcome.missing:
             log.warning("a batch of a source was lost on the way", missing=outcome.missing)
-        self._relay.publish(outcome.posted)
+        self._relay.hand_over(outcome.posted)
 
 
 def incoming(record: Any) -> Incoming:

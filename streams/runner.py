@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.errors import DatasetPaused, OutOfStep, RetryLater, RoleStalled
+from projections.bulk import Collision
 from streams.batches import BatchApp
 
 log = structlog.get_logger()
@@ -132,6 +133,8 @@ class Runner:
         while True:
             try:
                 outcome = await self.in_thread(work, topic, fetches)
+            except Collision:  # another worker wrote the same first; now it is there to be seen
+                continue
             except OutOfStep as error:  # the offset moved elsewhere: start again from what is stored
                 await self._end(error)
             except RetryLater as error:

@@ -192,23 +192,20 @@ def _level(code: str) -> str:
 
 
 def _ethnic_group(column: Column, _today: date) -> ValueHint | None:
-    words = any(not text.isascii() for text in column.counted)
-    if not words or len(column.counted) > _MOST_CODES:
-        return None
-    found = tried(column, lambda raw: codesets.coded(raw, None, "ethnic_group"))
-    if found.share >= _MOST:
-        return ValueHint("ethnic_group", 0.9, f"{found.counts} are names of ethnic groups (GB/T 3304)")
-    return None
+    return _in_words(column, "ethnic_group", "names of ethnic groups (GB/T 3304)")
 
 
 def _care_level(column: Column, _today: date) -> ValueHint | None:
+    return _in_words(column, "care_level", "care levels")
+
+
+def _in_words(column: Column, field: str, meaning: str) -> ValueHint | None:
+    """A code set whose forms are words: bare numbers could be any code."""
     words = any(not text.isascii() for text in column.counted)
     if not words or len(column.counted) > _MOST_CODES:
         return None
-    found = tried(column, lambda raw: codesets.coded(raw, None, "care_level"))
-    if found.share >= _MOST:
-        return ValueHint("care_level", 0.9, f"{found.counts} are care levels")
-    return None
+    found = tried(column, lambda raw: codesets.coded(raw, None, field))
+    return ValueHint(field, 0.9, f"{found.counts} are {meaning}") if found.share >= _MOST else None
 
 
 def _name(column: Column, _today: date) -> ValueHint | None:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from test_pauses import until
 
 from contracts.identity import Hasher
 from projections.databases import open_view, reading
@@ -181,22 +182,16 @@ def test_a_failed_send_is_a_failure_of_everything_after_it(stage):
     assert stage.names() == {"a", "b", "c"}
 
 
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - a database has no events
-            await asyncio.sleep(0.01)
-
-
 def test_what_is_handed_over_is_not_read_back(stage):
     read = []
     unsent = stage.store.unsent
 
     async def hand_over(relay):
-        relay.publish([stage.decide("a")])  # the first of its origin: something may lie before it
+        relay.hand_over([stage.decide("a")])  # the first of its origin: something may lie before it
         await until(lambda: not unsent(0, 1))
         relay._looked_at = float("inf")  # the look of each second
         stage.store.unsent = lambda after, limit: (limit > 1 and read.append(after)) or unsent(after, limit)
-        relay.publish([stage.decide("b"), stage.decide("c")])
+        relay.hand_over([stage.decide("b"), stage.decide("c")])
         await until(lambda: not unsent(0, 1))
 
     stage.relay(beside=hand_over)
@@ -209,11 +204,11 @@ def test_what_was_left_in_the_outbox_goes_before_what_is_handed_over(stage):
     """Another worker, or a commit that seemed to fail, left it there: what follows it would never be applied."""
 
     async def hand_over(relay):
-        relay.publish([stage.decide("a")])
+        relay.hand_over([stage.decide("a")])
         await until(lambda: not stage.store.unsent(0, 1))
         relay._looked_at = float("inf")
         stage.decide("left")
-        relay.publish([stage.decide("next")])
+        relay.hand_over([stage.decide("next")])
         await until(lambda: not stage.store.unsent(0, 1))
 
     stage.relay(beside=hand_over)
@@ -225,7 +220,7 @@ def test_what_was_left_in_the_outbox_goes_before_what_is_handed_over(stage):
 def test_more_than_may_be_held_in_memory_is_read_back(stage):
     async def hand_over(relay):
         for number in range(100):
-            relay.publish([stage.decide(f"name {number}")])
+            relay.hand_over([stage.decide(f"name {number}")])
         await until(lambda: not stage.store.unsent(0, 1))
 
     stage.relay(beside=hand_over)
