@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -89,7 +91,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
                     continue
                 generation = self.app.consumer_generation_id
                 if not self.flow_active:
-                    await self.perform_seek()
+                    with suppress(IllegalStateError):  # what is assigned changes just now
+                        await self._go_back()
                     continue
                 for place, items in records.items():
                     tp = TP(place.topic, place.partition)
@@ -138,6 +141,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         return self._finished.pop(tp, None)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._halt()  # Faust does not when a subscription changed, because nothing is assigned then
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._under_way.pop(tp, None)
@@ -145,24 +149,45 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
             self._next.pop(tp, None)
 
     async def perform_seek(self) -> None:
+        """Faust calls this before it lets the flow go on, which clears all queues: if it went on already, because one
+        rebalance followed another, what is delivered meanwhile would be cleared away, and reading stand behind it."""
+        self._halt()
+        await self._go_back()
+
+    def _halt(self) -> None:
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+
+    async def _go_back(self) -> None:
         self._under_way.clear()
         self._finished.clear()
         await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to where the database says. A failure here ends the app: going on elsewhere would lose or repeat."""
+        """Go to where the database says. A failure here ends the app: going on elsewhere would lose or repeat.
+
+        Raises IllegalStateError when the partitions were assigned anew meanwhile: Faust then seeks again.
+        """
+        share = self._share()
         try:
-            tps = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
+            tps = [tp for tp in share[1] if not self._is_changelog_tp(tp)]
             starts, ends = await self.earliest_offsets(*tps), await self.highwaters(*tps)
             bounds = {(tp.topic, tp.partition): (starts[tp], ends[tp]) for tp in tps}
             offsets = await self.app.locate(bounds)
             targets = {tp: offsets[tp.topic, tp.partition] for tp in tps}
             await self.seek_wait(targets)
         except Exception as error:
+            if self._share() != share:
+                raise IllegalStateError("partitions were assigned anew") from error
             self.app.fail(error)
             raise
-        self._next = dict(targets)
+        self._next.update(targets)
         return targets
+
+    def _share(self) -> tuple[int, frozenset[TP]]:
+        """The group's generation, and what it assigned to this member."""
+        return self.app.consumer_generation_id, frozenset(self.assignment())
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

@@ -147,7 +147,10 @@ class Relay:
         if self._given or self._behind:
             return True
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(
+                seconds
+            ):  # wait_for of Python 3.11 forgets that it is cancelled when it is woken too
+                await self._wake.wait()
         except TimeoutError:
             return False
         return True

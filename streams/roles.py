@@ -91,8 +91,10 @@ class StreamsRole:
             for intake in await asyncio.to_thread(self._newcomers):
                 self._intakes[intake.topic] = intake
                 self._runner.agent(intake.topic, self._take, self._taken)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _WELCOME_S if not self._intakes else 0)
+            if not self._intakes:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_WELCOME_S):
+                        await stop.wait()
 
     def _put_into_force(self) -> None:
         """All workers decide under the mappings that this one was started with. A dataset that was paused under another

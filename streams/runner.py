@@ -167,14 +167,14 @@ class Runner:
         finally:
             for task in tasks:
                 task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=_STOP_S)
             await self._stop_app()
             self._thread.shutdown()
         if self.app.failure is not None:
             raise self.app.failure
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def _stop_app(self) -> None:
         stopping = asyncio.ensure_future(self.app.stop())
@@ -199,7 +199,8 @@ class Runner:
                     stood, self.moved_at = stored, time.monotonic()
                 if time.monotonic() - self.moved_at < _STALLED_S:
                     continue
-                ends = await asyncio.wait_for(self._ends(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    ends = await self._ends()
             except (RetryLater, KafkaError, TimeoutError):
                 self.moved_at = time.monotonic()  # database or broker are away: that is waited for
                 continue

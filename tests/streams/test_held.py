@@ -6,6 +6,7 @@ import asyncio
 import uuid
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
@@ -102,6 +103,62 @@ def test_a_held_topic_holds_up_no_other_and_goes_on_without_a_hole(group):
     assert {place: sorted(got) == list(range(len(got))) for place, got in group.got.items()} == dict.fromkeys(
         group.got, True
     )
+
+
+def test_what_is_delivered_while_a_rebalance_overtakes_another_is_not_lost(group):
+    """Faust lets the flow go on after it sought, and clears the queues then: whatever was delivered in between."""
+
+    async def main():
+        stop, worker = asyncio.Event(), group.runner("one")
+        group.freed = True
+        running = asyncio.create_task(worker.run(stop, ready=lambda: None))
+        group.write(group.other, 100)
+        await group.all_of(group.other)
+        consumer = worker.app.consumer
+        assert (
+            consumer.flow_active
+        )  # as when a subscription changed, or the recovery of an older generation let it go on
+        await consumer.perform_seek()
+        assert not consumer.flow_active
+        assert not worker.app.flow_control.is_active()
+        group.write(group.other, 100)
+        worker.app.flow_control.resume()
+        consumer.resume_flow()
+        await group.all_of(group.other)
+        stop.set()
+        await running
+
+    asyncio.run(main())
+    assert all(sorted(got) == list(range(len(got))) for got in group.got.values())
+
+
+def test_partitions_that_are_assigned_anew_amid_a_seek_end_no_role(group, monkeypatch):
+    async def main():
+        stop, worker = asyncio.Event(), group.runner("one")
+        running = asyncio.create_task(worker.run(stop, ready=lambda: None))
+        await until(lambda: worker.app.started and worker.app.consumer.flow_active)
+        consumer, generation = worker.app.consumer, worker.app.consumer_generation_id
+
+        async def refused(_):
+            worker.app.consumer_generation_id += 1
+            raise AssertionError
+
+        monkeypatch.setattr(consumer, "seek_wait", refused)
+        with pytest.raises(IllegalStateError):
+            await consumer.seek_to_committed()
+        assert worker.app.failure is None
+        worker.app.consumer_generation_id = generation
+
+        async def broken(_):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(consumer, "seek_wait", broken)  # nothing was assigned anew: that is a fault
+        with pytest.raises(ZeroDivisionError):
+            await consumer.seek_to_committed()
+        with pytest.raises(ZeroDivisionError):
+            await running
+
+    asyncio.run(main())
 
 
 def test_a_held_topic_stays_held_after_a_rebalance(group):

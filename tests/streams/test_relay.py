@@ -227,3 +227,26 @@ def test_more_than_may_be_held_in_memory_is_read_back(stage):
     taken = stage.project()
     assert (taken.gaps, taken.withheld) == ([], 0)
     assert len(stage.names()) == 100
+
+
+def test_it_ends_also_when_it_is_woken_at_that_moment(broker, tmp_path):
+    """Python 3.11's wait_for returns instead of being cancelled then, and a role that was told to stop went on for ever."""
+    stage = Stage(broker.bootstrap, tmp_path)
+
+    async def run():
+        async def in_thread(function, *arguments):
+            return await asyncio.to_thread(function, *arguments)
+
+        relay = Relay(stage.store, stage.bootstrap, in_thread)
+        task = asyncio.create_task(relay.run())
+        await until(lambda: relay._looked_at > 0 and not relay._behind)
+        for _ in range(20):  # until it waits
+            await asyncio.sleep(0.01)
+        relay._wake.set()
+        await asyncio.sleep(0)  # the wait is over, the waiting one has not gone on
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+        await relay.close()
+
+    asyncio.run(run())
