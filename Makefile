@@ -26,11 +26,11 @@ demo: $(READY)  ## the sample city, live in this terminal; Ctrl-C ends it
 	@$(BIN)/onewindow demo
 
 test: $(READY) check  ## all checks and tests, but for the kills
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults"
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults" --durations 12
 
 test-services: $(READY)  ## the tests that use a broker or database, on Apache Kafka, PostgreSQL and MariaDB
 	$(BIN)/python tests/services/install.py
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults"
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults" --durations 12
 
 test-faults: $(READY)  ## kill -9 of every role in the middle of work, and damage to what it works with
 	$(BIN)/pytest -q -p no:randomly -m faults --durations 6

@@ -42,9 +42,20 @@ class _Where:
     directory = Path()
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"onewindow {version('onewindow')}, Python {sys.version.split()[0]}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     directory: Annotated[Path, typer.Option("-C", metavar="DIR", help="The deployment's directory.")] = Path(),
+    version: Annotated[  # noqa: ARG001 - its callback has answered
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Which version this is, and exit.")
+    ] = False,
 ) -> None:
     _Where.directory = directory
 

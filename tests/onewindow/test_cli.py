@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -58,6 +59,11 @@ def test_each_error_is_in_one_family_or_an_answer_to_a_question():
 def test_each_reason_has_an_explanation_and_lists_are_closed():
     assert set(REASONS) == set(Reason)
     assert len(set(Mend)) == len(list(Mend))
+
+
+def test_it_says_its_version():
+    done = subprocess.run([sys.executable, "-m", "onewindow", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"onewindow {version('onewindow')}, Python 3.")
 
 
 def test_a_wrong_word_is_wrong_usage():
