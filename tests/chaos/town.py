@@ -48,7 +48,6 @@ class Town:
         """Records that were put into the source to be refused, as ``system.dataset/key``."""
         self.flowing = False
         self._begun = self._stopping = False
-        self._departments_may_end = False
         self._made = 0
         self._tending: threading.Thread | None = None
         self.proxies: dict[str, Proxy] = {}
@@ -90,10 +89,11 @@ class Town:
         self.until(lambda: self.supervisor.ready, 120, "all roles are ready")
 
     def _start_departments(self) -> None:
-        self.departments = Departments(
+        departments = Departments(
             self.directory, residents=self._residents, seed=self._seed, rate=RATE, dump_each=DUMP_EACH
         )
-        self.departments.start()
+        departments.start()
+        self.departments = departments  # only now: it is looked at all the while
 
     def begin_changes(self) -> None:
         """From now on the departments live."""
