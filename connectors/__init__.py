@@ -9,7 +9,7 @@ from contracts.sources import Source
 
 
 def open_connector(source: Source, *, password: str | None = None, state: Path) -> Connector:
-    """The connector of a source. Reaches nothing yet. ``state``: a directory for what it must remember of files.
+    """The connector of a source. Reaches nothing yet. ``state``: a directory for what it must remember of files and full reads.
 
     Raises SettingInvalid.
     """
@@ -32,7 +32,7 @@ def open_connector(source: Source, *, password: str | None = None, state: Path) 
     if source.connector.kind != "files":
         from connectors.sql import SqlConnector
 
-        return SqlConnector(source, password)
+        return SqlConnector(source, password, state)
     from connectors.files import FilesConnector
 
     return FilesConnector(source, state)

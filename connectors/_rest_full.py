@@ -13,7 +13,7 @@ one time. What it had given is given once more, as it may not have been publishe
 
 Read from the beginning, the dataset ends its first full read with the mark ``complete``.
 
-Position: ``ledger`` (id of the file that holds what is known, ``_rest_ledger``), ``read`` (the number of the last full read
+Position: ``ledger`` (id of the file that holds what is known, ``_ledger``), ``read`` (the number of the last full read
 that was completed), ``phase`` (reading, deletes, rest), ``serial`` (counts pages), ``anew`` (no read was completed since the
 beginning), ``held`` and ``asks`` (absent records that a person must decide on); in ``deletes`` also ``now``, the number of the
 read, and the ``key`` that it stands at.
@@ -25,9 +25,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from connectors._ledger import Ledger
 from connectors._rest_answers import change
 from connectors._rest_dataset import Api, Asked, Restarts, expected
-from connectors._rest_ledger import Ledger
 from connectors._rest_paging import Shifted, Walk
 from connectors.base import Delete, Page, Position, Question
 from contracts.errors import (

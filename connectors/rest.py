@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from connectors._ledger import Ledger
 from connectors._rest_client import Client, Clocks
 from connectors._rest_dataset import Api, Asked
 from connectors._rest_full import FullMemory, FullRead
-from connectors._rest_ledger import Ledger
 from connectors._rest_poll import Poll, PollMemory
 from connectors.base import Dataset, Finding, Page, Position
 from connectors.values import declared_columns

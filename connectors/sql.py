@@ -1,4 +1,5 @@
-"""Reads tables of a department's database by looking again and again for rows with a later cursor value.
+"""Reads tables of a department's database by looking again and again for rows with a later cursor value. A table that is
+declared without one is read whole each time (``_sql_full``); what follows is of the cursor.
 
 A look never holds anything in the source: each page is one short read-only statement in (cursor, key) order, and begins
 after the last row of the page before.
@@ -33,6 +34,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -49,15 +51,17 @@ from connectors._dialects import (
     moment,
     server,
 )
+from connectors._ledger import Ledger
 from connectors._samples import as_record, temporal_as_text
+from connectors._sql_full import FullScan, Scanned
 from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
-from connectors.values import declared_columns, joined_key
+from connectors.values import declared_columns, joined_key, storable
 from contracts.citizen import masked
 from contracts.errors import ColumnMissing, OneWindowError, PositionLost, SettingInvalid, TableMissing
 from contracts.sources import DeletedFlag, Source
 
 WINDOW_ROWS = 200_000  # rows of the overlap that are remembered (60 bytes each); past that, some are given once more
-RESWEEP_ROWS_S = 5_000  # rows a second that re-reading the overlap may cost the source
+RESWEEP_ROWS_S = 5_000  # rows a second that re-reading the overlap, or a table without a cursor, may cost the source
 FEW_ROWS = 1_000  # an overlap of so few rows is re-read at every look
 LAG = timedelta(minutes=5)  # how far the clock of whoever writes a timestamptz cursor may lag behind the database's
 REFLECT_S = 60.0  # how soon a new column is seen
@@ -128,18 +132,24 @@ class _Memory:
 class SqlConnector:
     """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg), MariaDB (pymysql) and SQLite.
 
-    ``password`` stays beside the URL and shows in no message. One thread at a time may pull a dataset; different datasets
+    ``password`` stays beside the URL and shows in no message. ``state``: a directory for what full reads have given. One thread at a time may pull a dataset; different datasets
     may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
     """
 
     def __init__(
-        self, source: Source, password: str | None = None, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        source: Source,
+        password: str | None = None,
+        state: Path = Path(),
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._monotonic, self._page_rows = source, monotonic, source.connector.page_rows
+        self._state, self._ledgers, self._scan_after = state, dict[str, Ledger](), dict[str, float]()
         if source.connector.capture != "poll":
             raise SettingInvalid(
                 f"{source.system}: capture {source.connector.capture!r} is not available for kind sql",
-                fix="set connector.capture: poll",
+                fix="set connector.capture: poll; a dataset without a cursor is read whole each time",
             )
         url = database_url(source.connector.url or "", system=source.system)
         self._url = url.set(password=password) if password is not None else url
@@ -156,8 +166,11 @@ class SqlConnector:
         self._before: dict[str, int] = {}  # rows of the snapshot before the position was lost
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections and files."""
         self._engine.dispose()
+        for ledger in self._ledgers.values():
+            ledger.close()
+        self._ledgers.clear()
 
     # reading ---------------------------------------------------------------------------------------------------------
 
@@ -167,21 +180,51 @@ class SqlConnector:
         Holds one page, and the hashes of the rows in the overlap. Raises PositionLost, TableMissing, ColumnMissing,
         PrivilegeMissing, SourceRefused and SourceUnreachable.
         """
+        full = self._source.datasets[dataset].cursor is None
+        if after is not None and ("ledger" in after) != full:
+            raise PositionLost(
+                f"{self._source.system}.{dataset}: it was read {'with' if full else 'without'} a cursor before; all is read anew",
+                fix="nothing to do: the dataset is read from the beginning",
+            )
+        try:
+            yield from self._whole(dataset, after) if full else self._polled(dataset, after)
+        except SQLAlchemyError as error:
+            self._tables.pop(dataset, None)
+            raise self._known(dataset, error) from error
+
+    def _polled(self, dataset: str, after: Position | None) -> Iterator[Page]:
         memory = self._memory[dataset]
         serial = after["serial"] if after else None
         if serial != memory.serial:  # not where the last page ended: what was given since may be lost, so forget it
             self._memory[dataset] = memory = _Memory(serial=serial)
-        try:
-            table = self._table(dataset)
-            if after is not None:
-                self._raise_if_restored(dataset, table, after)
-            if after is None or after["phase"] == "snapshot":
-                yield from self._snapshot(table, memory, after or self._beginning(dataset, table))
-            else:
-                yield from self._live(dataset, table, memory, after)
-        except SQLAlchemyError as error:
-            self._tables.pop(dataset, None)
-            raise self._known(dataset, error) from error
+        table = self._table(dataset)
+        if after is not None:
+            self._raise_if_restored(dataset, table, after)
+        if after is None or after["phase"] == "snapshot":
+            yield from self._snapshot(table, memory, after or self._beginning(dataset, table))
+        else:
+            yield from self._live(dataset, table, memory, after)
+
+    def _whole(self, dataset: str, after: Position | None) -> Iterator[Page]:
+        """A full read, unless it is too early for the next one."""
+        began = self._monotonic()
+        at_rest = after is not None and after["phase"] == "rest"
+        if at_rest and began < self._scan_after.get(dataset, 0.0):
+            return
+        scan = FullScan(self._scanned(dataset), self._ledger(dataset), after)
+        yield from scan.pages()
+        self._scan_after[dataset] = began + (scan.rows / RESWEEP_ROWS_S if scan.rows > FEW_ROWS else 0.0)
+
+    def _ledger(self, dataset: str) -> Ledger:
+        if dataset not in self._ledgers:
+            self._ledgers[dataset] = Ledger(self._state / f"{self._source.system}.{dataset}.ledger")
+        return self._ledgers[dataset]
+
+    def _scanned(self, dataset: str) -> Scanned:
+        declared, table = self._source.datasets[dataset], self._looked_up(dataset, [])
+        return Scanned(
+            f"{self._source.system}.{dataset}", self._engine, table, declared, self._page_rows, self._after, self._place
+        )
 
     def _raise_if_restored(self, dataset: str, table: _Table, after: Position) -> None:
         """Raises PositionLost when the source is not the one that was read up to here, or an older state of it."""
@@ -260,7 +303,7 @@ class SqlConnector:
         low = self._low(table, top, clock)
         return {
             "phase": "snapshot", "cursor": None, "key": None, "low": low, "serial": 0,
-            "top": _storable(top), "done": 0, "total": total, "server": answering, **before,
+            "top": storable(top), "done": 0, "total": total, "server": answering, **before,
         }  # fmt: skip
 
     def _live(self, dataset: str, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
@@ -301,7 +344,7 @@ class SqlConnector:
         """Up to a page of rows after (cursor, key), or from the cursor on where key is None."""
         query = sa.select(table.table).order_by(table.cursor, *table.keys).limit(self._page_rows)
         if cursor is not None:
-            query = query.where(self._after(table, cursor, key) if key is not None else
+            query = query.where(self._after([table.cursor, *table.keys], [cursor, *key]) if key is not None else
                                 table.cursor >= self._bound(table.cursor, cursor))  # fmt: skip
         if top is not None:
             query = query.where(table.cursor <= self._bound(table.cursor, top))
@@ -315,13 +358,12 @@ class SqlConnector:
             raw = values[cursor_at]
             digest = blake2b(repr((raw, tuple(values))).encode("utf-8", "replace"), digest_size=8).digest()
             record = as_record(names, values, table.temporal)
-            rows.append(_Row(_storable(raw), [_storable(values[index]) for index in keys_at], record, digest))
+            rows.append(_Row(storable(raw), [storable(values[index]) for index in keys_at], record, digest))
         return rows
 
-    def _after(self, table: _Table, cursor: Any, key: Sequence[Any]) -> sa.ColumnElement[bool]:
-        """(cursor, key) > the given one: as a row comparison where the database uses its index for it, else spelled out."""
-        columns = [table.cursor, *table.keys]
-        values = [self._bound(column, value) for column, value in zip(columns, [cursor, *key], strict=True)]
+    def _after(self, columns: Sequence[sa.Column[Any]], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """(columns) > (last): as a row comparison where the database uses its index for it, else spelled out."""
+        values = [self._bound(column, value) for column, value in zip(columns, last, strict=True)]
         if self._engine.dialect.name in ("postgresql", "sqlite"):
             return sa.tuple_(*columns) > sa.tuple_(*values)
         return spelled_out(columns, values)
@@ -338,17 +380,17 @@ class SqlConnector:
 
     def _change(self, table: _Table, row: _Row, *, committed: bool = False) -> Upsert | Delete:
         when = moment(row.cursor) if committed and table.kind == "instant" else None
-        key, place = joined_key(row.key), self._place(table, row)
+        key, place = joined_key(row.key), self._place(table.table, table.keys, row.key)
         at = f"{row.cursor}~{row.digest.hex()}"  # a cursor as coarse as a day may stay while the content changes
         committed_at = when.isoformat().replace("+00:00", "Z") if when else None
         if table.deleted is not None and table.deleted.says(row.record):
             return Delete(key, at, committed_at, place)
         return Upsert(key, row.record, at, committed_at, place)
 
-    def _place(self, table: _Table, row: _Row) -> str:
+    def _place(self, table: sa.Table, keys: Sequence[sa.Column[Any]], key: Sequence[Any]) -> str:
         """Where the department finds the row: table and key, ID numbers in it masked."""
-        key = " ".join(f"{column.name}={masked(str(value))}" for column, value in zip(table.keys, row.key, strict=True))
-        return f"{table.table.fullname} {key}".encode(errors="replace").decode()
+        named = " ".join(f"{column.name}={masked(str(value))}" for column, value in zip(keys, key, strict=True))
+        return f"{table.fullname} {named}".encode(errors="replace").decode()
 
     def _low(self, table: _Table, highest: Any, clock: str | None) -> str | None:
         """From where the next look must read, given the highest cursor seen and the clock at this look's beginning."""
@@ -387,11 +429,22 @@ class SqlConnector:
 
     def _reflected(self, dataset: str) -> _Table:
         declared = self._source.datasets[dataset]
-        if declared.table is None or declared.cursor is None:
-            missing = "table" if declared.table is None else "cursor"
+        assert declared.cursor is not None
+        table = self._looked_up(dataset, [declared.cursor])
+        cursor, kind = table.c[declared.cursor], _kind(table.c[declared.cursor])
+        self._no_null(dataset, table, cursor)
+        temporal = temporal_as_text(self._engine.dialect.name, table)
+        return _Table(
+            table, cursor, [table.c[name] for name in declared.key], kind, temporal, declared.deleted, self._monotonic()
+        )
+
+    def _looked_up(self, dataset: str, columns: Sequence[str]) -> sa.Table:
+        """The declared table as it is, which has these columns and all that are declared."""
+        declared = self._source.datasets[dataset]
+        if declared.table is None:
             raise SettingInvalid(
-                f"{self._source.system}.{dataset}: {missing} is missing, and kind sql needs it",
-                fix=f"add datasets.{dataset}.{missing} to the source file",
+                f"{self._source.system}.{dataset}: table is missing, and kind sql needs it",
+                fix=f"add datasets.{dataset}.table to the source file",
             )
         try:
             table = sa.Table(declared.table, sa.MetaData(), schema=declared.schema_name, autoload_with=self._engine,
@@ -402,18 +455,13 @@ class SqlConnector:
                 f"{self._source.system}: there is no table {self._name(dataset)}{unseen}",
                 fix=f"correct table and schema_name of datasets.{dataset}, or let the department's DBA grant the login SELECT",
             ) from error
-        for name in [declared.cursor, *declared_columns(declared)]:
+        for name in [*columns, *declared_columns(declared)]:
             if name not in table.c:
                 raise ColumnMissing(
                     f"{self._source.system}: {self._name(dataset)} has no column {name}; it has {', '.join(table.c.keys())}",
                     fix=f"correct datasets.{dataset}, or let the department add the column",
                 )
-        cursor, kind = table.c[declared.cursor], _kind(table.c[declared.cursor])
-        self._no_null(dataset, table, cursor)
-        temporal = temporal_as_text(self._engine.dialect.name, table)
-        return _Table(
-            table, cursor, [table.c[name] for name in declared.key], kind, temporal, declared.deleted, self._monotonic()
-        )
+        return table
 
     def _no_null(self, dataset: str, table: sa.Table, cursor: sa.Column[Any]) -> None:
         """A row without a cursor value would never be read. Where none is declared impossible, the table is asked, and
@@ -457,34 +505,44 @@ class SqlConnector:
     def _check(self, dataset: str) -> Iterator[Finding]:
         subject = f"{self._source.system}.{dataset}"
         try:
-            table = self._reflected(dataset)
-            yield Finding("ok", subject, f"{self._name(dataset)} has the declared columns")
-            rows = self._page(table, None, None)
-            yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; the table is empty"))
-            inspector = sa.inspect(self._engine)
-            indexes = inspector.get_indexes(table.table.name, schema=table.table.schema)
-            primary = inspector.get_pk_constraint(table.table.name, schema=table.table.schema)["constrained_columns"]
-            highest, clock = self._highest(table), self._clock(table)
+            if self._source.datasets[dataset].cursor is None:
+                yield from self._check_scanned(subject, dataset)
+            else:
+                yield from self._check_polled(subject, dataset)
         except SQLAlchemyError as error:
             known = self._known(dataset, error)
             yield Finding("fail", subject, str(known), known)
-            return
         except OneWindowError as error:
             yield Finding("fail", subject, str(error), error)
-            return
+
+    def _check_scanned(self, subject: str, dataset: str) -> Iterator[Finding]:
+        scanned = self._scanned(dataset)
+        yield Finding("ok", subject, f"{self._name(dataset)} has the declared columns")
+        yield from self._read(subject, scanned.page(None))
+        yield from self._unique(subject, scanned.table, scanned.keys)
+        rows = scanned.rows()
+        yield Finding(
+            "warn", subject,
+            f"no cursor is declared: all {'rows' if rows is None else f'{rows:,} rows'} are read at each look, at most"
+            f" {RESWEEP_ROWS_S:,} a second on average; with a column that is set at every change, declare it as cursor",
+        )  # fmt: skip
+        empty = [column.name for column in scanned.keys if column.nullable]
+        if empty:
+            yield Finding("warn", subject, f"{', '.join(empty)} of the key may be empty: such rows may not be read")
+
+    def _check_polled(self, subject: str, dataset: str) -> Iterator[Finding]:
+        table = self._reflected(dataset)
+        yield Finding("ok", subject, f"{self._name(dataset)} has the declared columns")
+        yield from self._read(subject, self._page(table, None, None))
+        indexes = sa.inspect(self._engine).get_indexes(table.table.name, schema=table.table.schema)
+        highest, clock = self._highest(table), self._clock(table)
         if not any(index["column_names"][:1] == [table.cursor.name] for index in indexes):
             yield Finding(
                 "warn", subject,
                 f"no index begins with {table.cursor.name}: each look reads the whole table;"
                 f" ask for CREATE INDEX ON {self._name(dataset)} ({', '.join([table.cursor.name, *[c.name for c in table.keys]])})",
             )  # fmt: skip
-        keys: set[str | None] = {column.name for column in table.keys}
-        unique: list[set[str | None]] = [set(primary)]
-        unique += [set(index["column_names"]) for index in indexes if index["unique"]]
-        if not any(columns and columns <= keys for columns in unique):
-            yield Finding(
-                "warn", subject, f"nothing makes the key {', '.join(c.name for c in table.keys)} unique in the source"
-            )
+        yield from self._unique(subject, table.table, table.keys)
         if not table.timed:
             yield Finding(
                 "warn", subject,
@@ -496,6 +554,24 @@ class SqlConnector:
                 f"the highest {table.cursor.name} ({highest}) lies ahead of the source's clock ({clock}): a wrong date,"
                 " or another time zone; nothing is lost, but rows since then are re-read at every look",
             )  # fmt: skip
+
+    def _read(self, subject: str, rows: Sequence[object]) -> Iterator[Finding]:
+        yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; the table is empty"))
+
+    def _unique(self, subject: str, table: sa.Table, keys: Sequence[sa.Column[Any]]) -> Iterator[Finding]:
+        inspector = sa.inspect(self._engine)
+        primary = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
+        named: set[str | None] = {column.name for column in keys}
+        unique: list[set[str | None]] = [set(primary)]
+        unique += [
+            set(index["column_names"])
+            for index in inspector.get_indexes(table.name, schema=table.schema)
+            if index["unique"]
+        ]
+        if not any(columns and columns <= named for columns in unique):
+            yield Finding(
+                "warn", subject, f"nothing makes the key {', '.join(c.name for c in keys)} unique in the source"
+            )
 
     def _highest(self, table: _Table) -> Any:
         with self._engine.connect() as connection:
@@ -561,11 +637,6 @@ def _kind(column: sa.Column[Any]) -> Kind:
     if isinstance(column.type, sa.Date):
         return "date"
     return "number" if isinstance(column.type, (sa.Integer, sa.Numeric)) else "text"
-
-
-def _storable(value: Any) -> Any:
-    """A cursor or key value as the position holds it: text, or a whole number."""
-    return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
 
 
 def _comparable(at: datetime | None, with_: datetime) -> datetime | None:

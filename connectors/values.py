@@ -17,6 +17,11 @@ def joined_key(parts: Iterable[Any]) -> str:
     return "|".join(str(part).replace("\\", "\\\\").replace("|", "\\|") for part in parts)
 
 
+def storable(value: Any) -> Any:
+    """A cursor or key value as a position holds it: text, or a whole number."""
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
+
+
 def json_value(value: Any) -> Any:
     """A value as JSON holds it.
 

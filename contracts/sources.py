@@ -150,7 +150,7 @@ class Endpoint(Declared):
 class DatasetSource(Declared):
     """One dataset: where it lies, what names a record, what its columns say, and how fresh it should be.
 
-    ``cursor``: the column that orders changes (``sql``). ``pattern``: the file name, with ``{period}`` for year and
+    ``cursor``: the column that orders changes (``sql``); without it, the whole table is read each time. ``pattern``: the file name, with ``{period}`` for year and
     month (``files``). ``columns``: the names of the columns of files that have no header; ``widths``: how many bytes each
     has, where they are of fixed width. ``sheet``: of a workbook, with ``{month}`` or ``{period}`` where each month has its
     own; else the one that names most of the columns. ``where``: column -> the values wanted, or a prefix ending in ``*``;

@@ -124,7 +124,8 @@ def _nothing(system: str, left_out: Sequence[LeftOut]) -> OneWindowError:
     if by["key"]:
         return KeyUnknown(f"{system}: {by['key'][0]}", fix=_FIX.format(what="key"))
     if by["cursor"]:
-        return KeyUnknown(f"{system}: {by['cursor'][0]}", fix=_FIX.format(what="cursor"))
+        fix = _FIX.format(what="the table") + "; without cursor it is read whole each time"
+        return KeyUnknown(f"{system}: {by['cursor'][0]}", fix=fix)
     if not left_out:
         return NothingToPropose(
             f"{system}: there is no table or file to be seen",

@@ -271,6 +271,35 @@ class TestOfSql(Acceptance):
         return Trial(town, "person", connector, unreachable)
 
 
+class BareTable(Table):
+    """The same without a flag, and with nothing that tells what was changed."""
+
+    def update(self, number: int) -> None:
+        self._run("UPDATE person SET name = name || 'x' WHERE id = :id", {"id": f"k{number}"})
+
+    def delete(self, number: int) -> None:
+        self._run("DELETE FROM person WHERE id = :id", {"id": f"k{number}"})
+
+    def rename(self, number: int, to: int) -> None:
+        self._run("UPDATE person SET id = :to WHERE id = :id", {"id": f"k{number}", "to": f"k{to}"})
+
+
+class TestOfSqlReadWhole(Acceptance):
+    def trial(self, path: Path) -> Trial:
+        town = BareTable(path / "person.db")
+        dataset = {"table": "person", "key": ["id"], "map": {"name": "name"}, "disappear_limit": 0.5}
+
+        def connector(page_rows: int) -> SqlConnector:
+            how = {"kind": "sql", "url": town.url, "page_rows": page_rows}
+            return SqlConnector(source("hrss", how, dataset), None, path / "state")
+
+        def unreachable() -> SqlConnector:
+            how = {"kind": "sql", "url": "postgresql+psycopg://reader@127.0.0.1:1/hrss"}
+            return SqlConnector(source("hrss", how, dataset), SECRET, path / "state")
+
+        return Trial(town, "person", connector, unreachable)
+
+
 # connectors that break a promise --------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What full reads of an API have given, in a SQLite file of a dataset: what has changed and what is gone is found here.
+"""What full reads of a source have given, in a SQLite file of a dataset: what has changed and what is gone is found here.
 
     rows  key -> fingerprint of its content, number of the full read that saw it last
     meta  id of the ledger: positions speak of it
