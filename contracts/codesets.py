@@ -1,7 +1,8 @@
 """Code sets: national ones (``data/codesets``, each with its standard in ``index.json``) and the few of our own.
 
 ``coded`` brings a source's code into canonical form: by the table that the source file declares, else by the code, the
-name or an alias of the set. Canonical are the codes of the standard, except for sex, where words say it better.
+name or an alias of the set. Canonical are the codes of the standard, except for sex and marital status, where words say it
+better.
 """
 
 from __future__ import annotations
@@ -62,24 +63,40 @@ _OWN: dict[str, tuple[tuple[str, str], dict[str, str], dict[str, str], dict[str,
             **dict.fromkeys(("未说明", "未说明性别", "保密", "09"), "unspecified"),
         },
     ),
+    "marital_status": (
+        ("GB/T 2261.2-2003", "婚姻状况代码"),
+        {"unmarried": "未婚", "married": "已婚", "widowed": "丧偶", "divorced": "离婚", "unspecified": "未说明的婚姻状况"},
+        {
+            "10": "unmarried", "20": "married", "21": "married", "22": "married", "23": "married", "30": "widowed",
+            "40": "divorced", "90": "unspecified",
+        },
+        {  # 21 to 23 by their names: the first marriage, another one, and one with the same person again
+            **dict.fromkeys(("初婚", "再婚", "复婚"), "married"),
+            "丧偶未婚": "widowed", "离异": "divorced", "未说明": "unspecified",
+        },
+    ),
     "care_level": (
         ("OneWindow", "护理等级"),
         {"independent": "自理", "partial": "半失能", "full": "失能"},
         {"自理": "independent", "半失能": "partial", "失能": "full"},
         {"能力完好": "independent", "半自理": "partial", "不能自理": "full"},
     ),
-    "benefit_kind": (("OneWindow", "待遇种类"), {"pension": "养老待遇", "old_age_allowance": "高龄津贴"}, {}, {}),
+    "benefit_kind": (
+        ("OneWindow", "待遇种类"),
+        {"pension": "养老待遇", "old_age_allowance": "高龄津贴", "low_income": "最低生活保障"},
+        {},
+        {},
+    ),
     "benefit_state": (
         ("OneWindow", "待遇状态"),
         {"paying": "发放", "suspended": "暂停", "stopped": "停发"},
         {"1": "paying", "2": "suspended", "3": "stopped"},
         {},
     ),
-}
+}  # fmt: skip
 
 # Other ways to write the codes of the files, beside what their column ``aliases`` holds.
 _ALIASES: dict[str, dict[str, str]] = {
-    "marital_status": {"离异": "40", "丧偶未婚": "30", "未说明": "90"},
     "kinship": {
         "丈夫": "11", "妻子": "12", "爱人": "10", "儿子": "20", "女儿": "30", "长男": "22", "次男": "23",
         "媳妇": "38", "孙": "41", "外孙": "43", "外孙女儿": "44", "父": "51", "母": "52", "爷爷": "61", "奶奶": "62",
@@ -102,7 +119,7 @@ _UNPADDED = {"ethnic_group"}  # 1 for 01, as spreadsheets leave it; kinship 1 ma
 @cache
 def names() -> tuple[str, ...]:
     """The names of all code sets."""
-    return (*_OWN, *(entry["file"].removesuffix(".csv") for entry in _index() if entry["file"] != "sex.csv"))
+    return (*_OWN, *(name for name in (entry["file"].removesuffix(".csv") for entry in _index()) if name not in _OWN))
 
 
 @cache

@@ -31,12 +31,23 @@ FIELDS: dict[str, CanonicalField] = {
         CanonicalField("community_code", "division", "community of residence (12-digit division code)", "居住社区代码"),
         CanonicalField("address", "text", "address of residence", "居住地址"),
         CanonicalField("alive", "flag", "whether the resident is alive", "是否健在"),
+        CanonicalField(
+            "marital_status",
+            "code",
+            "marital status (GB/T 2261.2): unmarried, married, widowed, divorced, unspecified",
+            "婚姻状况",
+            "marital_status",
+        ),
         CanonicalField("living_alone", "flag", "whether an elder lives alone", "是否独居"),
         CanonicalField(
             "care_level", "code", "care level of an elder: independent, partial, full", "护理等级", "care_level"
         ),
         CanonicalField(
-            "benefit_kind", "code", "kind of benefit: pension, old_age_allowance", "待遇种类", "benefit_kind"
+            "benefit_kind",
+            "code",
+            "kind of benefit: pension, old_age_allowance, low_income",
+            "待遇种类",
+            "benefit_kind",
         ),
         CanonicalField("benefit_scheme", "text", "insurance scheme behind the benefit, as coded by 人社", "险种类型"),
         CanonicalField("benefit_amount_fen", "money", "amount a month in 分 (fen)", "月金额(分)"),

@@ -27,13 +27,13 @@ class Declared(BaseModel):
 class FieldMap(Declared):
     """From where, and how, one canonical field of a record gets its value.
 
-    Either ``column``, or a constant ``value`` (with ``when``: only if that column says something). ``codes`` maps the
-    source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is that of money. A ``required`` field that
+    Either ``column``, or a constant ``value`` (with ``when``: only if that column says something; a day of zeros, such as
+    00000000, says nothing). ``codes`` maps the source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is that of money. A ``required`` field that
     says nothing sends the record to quarantine.
     """
 
     column: str | None = None
-    value: str | None = None
+    value: str | bool | None = None
     when: str | None = None
     codes: dict[str, str | bool] | None = None
     date: str | None = None
@@ -208,6 +208,8 @@ def _flaw(field: CanonicalField, how: FieldMap) -> str | None:
         return f"date is for days, and this is a {field.kind}"
     if how.date is not None and not _names_a_day(how.date):
         return f"date {how.date!r} is no form with year, month and day, such as %Y%m%d"
+    if isinstance(how.value, bool) != (field.kind == "flag") and how.value is not None:
+        return f"its value is {'true or false' if field.kind == 'flag' else 'text'}, not {how.value}"
     if how.codes is not None and field.kind == "flag":
         wrong = [value for value in how.codes.values() if not isinstance(value, bool)]
         return f"codes give true or false, not {wrong[0]}" if wrong else None

@@ -20,6 +20,7 @@ _LISTED = {
     "living_alone": "alone\n独居",
     "pensions_paying": "pensions\n养老金",
     "allowances_paying": "allowances\n高龄津贴",
+    "low_incomes_paying": "low income\n低保",
 }
 
 

@@ -20,6 +20,7 @@ _BY_CARE: dict[Value, int] = {"partial": COUNTS.index("care_partial"), "full": C
 _BY_KIND: dict[Value, int] = {
     "pension": COUNTS.index("pensions_paying"),
     "old_age_allowance": COUNTS.index("allowances_paying"),
+    "low_income": COUNTS.index("low_incomes_paying"),
 }
 _EMPTY = " AND ".join(f'"{name}" = 0' for name in COUNTS)
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from contracts.fields import FIELDS, RESIDENT_FIELDS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a table here changes its shape."""
 
 metadata = sa.MetaData()
@@ -124,6 +124,12 @@ community = sa.Table(
     ),
     _needed(
         "allowances_paying", sa.BigInteger(), "在发高龄津贴笔数", "old-age allowances being paid, also to the dead"
+    ),
+    _needed(
+        "low_incomes_paying",
+        sa.BigInteger(),
+        "在发最低生活保障笔数",
+        "minimum living allowances being paid, also to the dead",
     ),
     _needed("benefit_fen_paying", sa.BigInteger(), "在发待遇月合计(分)", "sum a month of benefits being paid, in fen"),
     comment="社区 / community: counts, kept in step with the residents",

@@ -6,6 +6,7 @@ fields stand alone, they are compared: birth date and sex must agree with the ID
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from contracts.reasons import Mend, Reason
 from contracts.sources import DatasetSource, FieldMap
 from contracts.texts import Refused
 
+_NO_DAY = re.compile(r"0{8}(0{6})?|0{4}[-/.]00?[-/.]00?( 00:00:00)?")
 Parse = Callable[[Any], tuple[Any, Mend | None]]
 
 
@@ -94,11 +96,7 @@ class RecordMap:
             if mend is not None:
                 originals[name], mends[name] = str(raw), mend.value
         if self._constants:
-            fields |= {
-                name: constant
-                for name, constant, when in self._constants
-                if when is None or not texts.is_blank(texts.clean(get(when))[0])
-            }
+            fields |= {name: constant for name, constant, when in self._constants if when is None or _says(get(when))}
         as_of = fields.pop("as_of", None)
         return self._conflict(fields) or Mapped(fields, originals, mends, as_of if isinstance(as_of, str) else None)
 
@@ -128,6 +126,12 @@ class RecordMap:
         if field.kind == "money":
             return lambda raw: money.fen(raw, unit=how.unit or "fen")
         return _PLAIN[field.kind]
+
+
+def _says(raw: Any) -> bool:
+    """Whether a column says anything. Systems fill the day of what has not happened with zeros: nobody has died on it."""
+    text, _ = texts.clean(raw)
+    return not texts.is_blank(text) and not _NO_DAY.fullmatch(text)
 
 
 def _iso(parsed: tuple[date | None, Mend | None]) -> tuple[str | None, Mend | None]:

@@ -35,6 +35,8 @@ _CHILD_YEARS = 14
 _WHO = ("birth_on", "phone", "address", "community_code", "benefit_amount_fen")
 _PENSION = re.compile(r"养老(?!机构|院)|退休|pension|ylbx|ylj|^ac60$", re.IGNORECASE)
 _ALLOWANCE = re.compile(r"高龄|津贴|allowance|gljt|glbt|glj", re.IGNORECASE)
+_LOW_INCOME = re.compile(r"低保|最低生活|dibao|low_?income|^zdsh", re.IGNORECASE)
+_KINDS = (("pension", _PENSION), ("old_age_allowance", _ALLOWANCE), ("low_income", _LOW_INCOME))
 
 
 @dataclass(frozen=True)
@@ -306,8 +308,7 @@ def _with_kind_of_benefit(
     if not benefit or any(each.field == "benefit_kind" for each in benefit):
         return placed, unplaced
     words = [table, *(each.column for each in benefit)]
-    kinds = [kind for kind, pattern in (("pension", _PENSION), ("old_age_allowance", _ALLOWANCE))
-             if any(pattern.search(word) for word in words)]  # fmt: skip
+    kinds = [kind for kind, pattern in _KINDS if any(pattern.search(word) for word in words)]
     amount = next((each.column for each in benefit if each.field == "benefit_amount_fen"), "")
     if len(kinds) == 1 and amount:
         said = f"a constant, told by the names {', '.join(words[:3])}; for rows in which {amount} says something"
@@ -315,7 +316,8 @@ def _with_kind_of_benefit(
         at = next(place for place, each in enumerate(placed) if each.field.startswith("benefit_"))
         return [*placed[:at], constant, *placed[at:]], unplaced
     types = {column.name: column.kind for column in columns}
-    why = "a benefit needs its kind: add benefit_kind: {value: pension} or {value: old_age_allowance}"
+    known = " or ".join(f"{{value: {kind}}}" for kind, _ in _KINDS)
+    why = f"a benefit needs its kind: add benefit_kind: {known}"
     moved = [Unplaced(each.column, types[each.column], f"{each.reason}; {why}", each.field, each.how, each.sensitive, 0.45)
              for each in benefit]  # fmt: skip
     return [each for each in placed if each not in benefit], [*moved, *unplaced]

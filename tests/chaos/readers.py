@@ -30,7 +30,7 @@ FLOWING = ("hrss",)
 """Systems whose datasets change several times a second; the others deliver now and then."""
 _COMMUNITY = (
     "residents", "deceased", "female", "male", "provisional", "living_alone", "care_partial", "care_full",
-    "pensions_paying", "allowances_paying", "benefit_fen_paying",
+    "pensions_paying", "allowances_paying", "low_incomes_paying", "benefit_fen_paying",
 )  # fmt: skip
 _LIVES = "(alive is null or alive)"
 _COUNTED = {
@@ -51,6 +51,7 @@ _RESIDENTS = sa.text(
 _BENEFITS = sa.text(
     "select coalesce(sum(case when kind = 'pension' then 1 else 0 end), 0) as pensions_paying,"
     " coalesce(sum(case when kind = 'old_age_allowance' then 1 else 0 end), 0) as allowances_paying,"
+    " coalesce(sum(case when kind = 'low_income' then 1 else 0 end), 0) as low_incomes_paying,"
     " coalesce(sum(amount_fen), 0) as benefit_fen_paying"
     " from benefit join resident on resident.resident_id = benefit.resident_id"
     " where state = 'paying' and community_code is not null"

@@ -11,7 +11,7 @@ from contracts.fields import FIELDS
 from contracts.reasons import Mend, Reason
 from contracts.texts import Refused
 
-FILES = [name for name in codesets.names() if name not in ("sex", "care_level", "benefit_kind", "benefit_state")]
+FILES = [name for name in codesets.names() if name not in codesets._OWN]
 
 
 def reason(*args):
@@ -89,7 +89,7 @@ def test_sex(raw, value, mend):
         ("土家", "ethnic_group", "15"),
         ("崩龙", "ethnic_group", "46"),
         ("Hui", "ethnic_group", "03"),
-        ("离异", "marital_status", "40"),
+        ("离异", "marital_status", "divorced"),
         ("大专", "education", "30"),
         ("妻子", "kinship", "12"),
         ("肢体", "disability_category", "4"),

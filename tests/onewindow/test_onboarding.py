@@ -185,7 +185,7 @@ def test_what_intake_would_refuse_is_not_mapped():
 @pytest.mark.parametrize(
     ("name", "amounts", "unit", "kind"),
     [("gljt", ["200.00"] * 120, "yuan", "old_age_allowance"), ("养老金", [345_678 + n for n in range(120)], "fen", "pension"),
-     ("养老金(元)", [3456 + n for n in range(120)], "yuan", "pension")],
+     ("养老金(元)", [3456 + n for n in range(120)], "yuan", "pension"), ("低保金额", ["650.00"] * 120, "yuan", "low_income")],
 )  # fmt: skip
 def test_amounts_in_yuan_and_fen(name, amounts, unit, kind):
     found = proposal(records(**{name: amounts}))

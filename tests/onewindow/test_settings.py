@@ -60,6 +60,8 @@ def test_an_unknown_key_names_the_nearest(directory, text, hint):
         ("kind: sql", "kind: sqll"),
         ("map: {name: aac003}", "map: {nickname: aac003}"),
         ("map: {name: aac003}", "map: {name: {value: x, column: y}}"),
+        ("map: {name: aac003}", "map: {alive: {value: 'no', when: aac003}}"),
+        ("map: {name: aac003}", "map: {name: {value: false}}"),
         ("key: [aac001]", "key: []"),
     ],
 )

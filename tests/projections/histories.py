@@ -30,7 +30,7 @@ def fields() -> st.SearchStrategy[dict[str, Any]]:
     )
     grant = st.fixed_dictionaries(
         {
-            "benefit_kind": st.sampled_from(["pension", "old_age_allowance"]),
+            "benefit_kind": st.sampled_from(["pension", "old_age_allowance", "low_income"]),
             "benefit_state": st.sampled_from(["paying", "stopped"]),
             "benefit_amount_fen": st.integers(0, 3) | st.none(),
         }

@@ -38,7 +38,7 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
         view,
         asserted(
             "7", 1, "x", id_number="00000019300101001X", name="王芳", sex="female", community_code=HERE, alive=True,
-            living_alone=True, care_level="full", benefit_scheme="110", benefit_from="2012-05", benefit_until=None,
+            marital_status="widowed", living_alone=True, care_level="full", benefit_scheme="110", benefit_from="2012-05", benefit_until=None,
             as_of="2026-01-02", originals={"name": "王 芳"}, mends={"name": "spaces"}, committed_at="2026-01-02T00:00:00Z",
             **PENSION,
         ),
@@ -46,13 +46,14 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     found = rows(view, resident, *resident.c.keys())
     assert found == [
         (
-            "x", "00000019300101001X", "王芳", "female", None, None, None, HERE, None, True, True, "full", False, 1, 0,
+            "x", "00000019300101001X", "王芳", "female", None, None, None, HERE, None, True, "widowed", True, "full", False, 1, 0,
             [
                 {
                     "system": "hrss", "dataset": "person", "record_key": "7", "as_of": "2026-01-02",
                     "wins": {
                         "only source": [
-                            "id_number", "name", "sex", "community_code", "alive", "living_alone", "care_level",
+                            "id_number", "name", "sex", "community_code", "alive", "marital_status", "living_alone",
+                            "care_level",
                         ]
                     },
                 }
@@ -64,8 +65,8 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
             "hrss", "person", "7", "x", 1, True,
             {
                 "id_number": "00000019300101001X", "name": "王芳", "sex": "female", "community_code": HERE, "alive": True,
-                "living_alone": True, "care_level": "full", "benefit_scheme": "110", "benefit_from": "2012-05",
-                "benefit_until": None, **PENSION,
+                "marital_status": "widowed", "living_alone": True, "care_level": "full", "benefit_scheme": "110",
+                "benefit_from": "2012-05", "benefit_until": None, **PENSION,
             },
             {"name": "王 芳"}, {"name": "spaces"}, "2026-01-02", False, None, None, "e1", "2026-01-02T00:00:00Z",
         )
@@ -73,7 +74,7 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     assert rows(view, benefit, *benefit.c.keys()) == [
         ("hrss", "person", "7", "x", "pension", "110", 5, "2012-05", None, "paying")
     ]
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 5)]
 
 
 def test_two_records_of_one_resident_are_one_row(views: Views):
@@ -258,11 +259,21 @@ def test_the_dead_are_counted_apart_and_their_benefits_still_show(views: Views):
     feed(
         view, asserted("7", 1, "x", community_code=HERE, sex="male", living_alone=True, care_level="partial", **PENSION)
     )
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 0, 5)]
     feed(view, asserted("civil.elder/1", 1, "x", alive=False))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5)]
     feed(view, asserted("7", 2, "x", community_code=HERE, **(PENSION | {"benefit_state": "stopped"})))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
+
+
+def test_each_kind_of_benefit_is_counted_by_itself(views: Views):
+    view = views.new()
+    for number, kind in enumerate(("pension", "old_age_allowance", "low_income"), 1):
+        feed(view, asserted(str(number), 1, "x", community_code=HERE, **(PENSION | {"benefit_kind": kind})))
+        paying = rows(view, community, "pensions_paying", "allowances_paying", "low_incomes_paying")
+        assert paying == [tuple(int(place < number) for place in range(3))]
+    feed(view, retracted("3", 2, "x"))
+    assert rows(view, community, "low_incomes_paying", "benefit_fen_paying") == [(0, 10)]
 
 
 def test_a_value_of_another_type_does_not_stop_the_view(views: Views):
@@ -291,12 +302,12 @@ def counted(view: ViewEngine) -> list[tuple[Any, ...]]:
         codes[key] = code
         dead = alive is False
         one = [not dead, dead, sex == "female", sex == "male", provisional, alone, care == "partial", care == "full"]
-        one = [bool(each) and (index == 1 or not dead) for index, each in enumerate(one)] + [0, 0, 0]
-        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 11), one, strict=True)]
+        one = [bool(each) and (index == 1 or not dead) for index, each in enumerate(one)] + [0, 0, 0, 0]
+        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 12), one, strict=True)]
     for key, kind, state, amount in rows(view, benefit, "resident_id", "kind", "state", "amount_fen"):
         if state == "paying" and key in codes:
-            counts[codes[key]][8 if kind == "pension" else 9] += 1
-            counts[codes[key]][10] += amount or 0
+            counts[codes[key]][8 + ("pension", "old_age_allowance", "low_income").index(kind)] += 1
+            counts[codes[key]][11] += amount or 0
     return [(code, *each) for code, each in sorted(counts.items())]
 
 

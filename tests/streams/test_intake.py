@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import msgspec
@@ -19,6 +19,7 @@ from contracts.sources import DatasetSource
 from projections.databases import open_view
 from streams import store as tables
 from streams.intake import Fetched, Incoming, Intake, Outgoing
+from streams.mapping import Mapped, RecordMap
 from streams.store import Store
 
 HASHER = Hasher(b"0123456789abcdef")
@@ -317,6 +318,17 @@ def test_a_clump_of_refusals_in_a_good_dataset_is_no_alarm(desk):
     desk.take(*(desk.change(str(n), sex="x") for n in range(60, 110)))
     desk.take(*(desk.change(str(n), id="") for n in range(110, 160)))
     assert desk.books() == {"accepted": 110, "quarantined": 50}
+
+
+@pytest.mark.parametrize(
+    ("day", "says"),
+    [("2026-03-01", True), (None, False), ("", False), ("00000000", False), ("0000-00-00", False), ("--", False)],
+)
+def test_only_a_day_that_is_one_says_that_somebody_has_died(day, says):
+    declared = DatasetSource(key=["no"], map={"alive": {"value": False, "when": "died"}})
+    found = RecordMap(declared, date(2026, 11, 1)).map({"no": "1", "died": day})
+    assert isinstance(found, Mapped)
+    assert found.fields == ({"alive": False} if says else {})
 
 
 def test_a_paused_dataset_goes_on_when_a_person_says_so(desk):
