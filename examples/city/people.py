@@ -54,6 +54,15 @@ _UYGUR = (
 )
 _MONGOL = (("巴特尔", "苏和", "布和", "阿古拉"), ("其其格", "乌云", "萨仁", "娜仁花"))
 
+_MIX, _MASK = 0x9E3779B1, 0xFFFFFFFF  # odd, so that each number below 2**32 becomes another one
+_MARRIAGE_AGE = 22  # of men; nobody of this city marries before
+_MARITAL = (  # up to which age: of a hundred how many are unmarried, married, divorced; the rest is widowed
+    (30, (55, 43, 2)),
+    (60, (8, 84, 6)),
+    (80, (2, 78, 3)),
+    (120, (1, 45, 1)),
+)
+
 _WEIGHTS, _CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 _DICE = Struct("<16I")
 _KEY = Struct("<qQ")
@@ -78,6 +87,8 @@ class Person(NamedTuple):
     scheme: str
     allowance_fen: int
     age: int
+    marital_status: str
+    low_income_fen: int
 
 
 @cache
@@ -100,6 +111,11 @@ def _addresses() -> tuple[tuple[str, str], ...]:
 def dice(seed: int, number: int) -> tuple[int, ...]:
     """Sixteen numbers below 2**32 that belong to this resident."""
     return _DICE.unpack(blake2b(_KEY.pack(seed, number), digest_size=64).digest())
+
+
+def mixed(die: int) -> int:
+    """A die thrown once more: another number below 2**32, whose high bits have nothing to do with the die's low ones."""
+    return die * _MIX & _MASK
 
 
 def full_number(first17: str) -> str:
@@ -173,6 +189,8 @@ def made_of(seed: int, number: int, d: tuple[int, ...]) -> Person:
         "110" if d[10] % 600_000 > 150_000 else "170",
         _allowance_fen(age) if d[12] % 100 < 95 else 0,
         age,
+        _marital_status(age, mixed(d[5]) >> 12),
+        10_000 + (mixed(d[11]) >> 8) % 100_000 if age >= 18 and (mixed(d[2]) >> 12) % 100 < 3 else 0,
     )
 
 
@@ -182,6 +200,25 @@ def _minority(dice: int) -> str:
 
 def _allowance_fen(age: int) -> int:
     return 0 if age < 80 else 20_000 if age < 90 else 50_000 if age < 100 else 100_000
+
+
+def _marital_status(age: int, die: int) -> str:
+    """Of one in a hundred adults nobody wrote it down."""
+    if age < _MARRIAGE_AGE:
+        return "unmarried"
+    if die // 100 % 100 == 0:
+        return "unspecified"
+    unmarried, married, divorced = next(shares for until, shares in _MARITAL if age < until)
+    among = die % 100
+    if among < unmarried:
+        return "unmarried"
+    return (
+        "married"
+        if among < unmarried + married
+        else "divorced"
+        if among < unmarried + married + divorced
+        else "widowed"
+    )
 
 
 def _name(first: int, second: int, sex: int, born: int, ethnic: str) -> str:

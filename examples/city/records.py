@@ -11,14 +11,32 @@ from typing import Any, NamedTuple
 from examples.city.people import TODAY, Person, communities
 
 INSURED, PENSION, ELDER = "hrss.insured_person", "hrss.pension", "ageing.elder"
+REGISTERED, LOW_INCOME = "civil_affairs.resident", "civil_affairs.low_income"
+DATASETS = (INSURED, PENSION, ELDER, REGISTERED, LOW_INCOME)
 CHINA = timezone(timedelta(hours=8))
 CARE = {"independent": "自理", "partial": "半失能", "full": "失能"}
 DUMPS_JOINED = 6
 """The elders who are not in the first register come into it over so many months."""
 
 _START = datetime(TODAY.year, TODAY.month, TODAY.day, 8, tzinfo=CHINA)
-_TIME_FORM, _DAY_FORM = "%Y%m%d%H%M%S", "%Y-%m-%d"
-_AS_OF = {INSURED: "aae036", PENSION: "aae036", ELDER: "更新日期"}
+AS_OF = {
+    INSURED: ("aae036", "%Y%m%d%H%M%S"),
+    PENSION: ("aae036", "%Y%m%d%H%M%S"),
+    ELDER: ("更新日期", "%Y-%m-%d"),
+    REGISTERED: ("xgsj", "%Y-%m-%d %H:%M:%S"),
+    LOW_INCOME: ("xgsj", "%Y-%m-%d %H:%M:%S"),
+}
+"""The column that says when the department last dealt with a record, and the form of that time."""
+
+MARITAL_CODES = {
+    "unmarried": ("10",),
+    "married": ("20", "21", "22", "23"),
+    "widowed": ("30",),
+    "divorced": ("40",),
+    "unspecified": ("90",),
+}
+"""How 民政 writes a marital status: the codes of GB/T 2261.2-2003, of which 21 to 23 are kinds of 20."""
+
 _FIRST_DAYS = 20  # the rows of the first build were dealt with on the twenty days before the city begins
 
 
@@ -26,7 +44,7 @@ class Record(NamedTuple):
     """``row``: source columns. ``fields``: canonical values that should come of it, none when it must be refused.
 
     ``fault``: what was done to it. ``reason``: why it must be refused (``contracts.reasons``). ``copies``: how often it
-    stands in a dump.
+    stands in a dump. ``deleted``: the department has marked it as deleted, so it says nothing any more.
     """
 
     dataset: str
@@ -37,11 +55,12 @@ class Record(NamedTuple):
     fault: str | None = None
     reason: str | None = None
     copies: int = 1
+    deleted: bool = False
 
     @property
     def outcome(self) -> str:
-        """``accepted`` or ``quarantined``."""
-        return "quarantined" if self.reason else "accepted"
+        """``accepted``, ``quarantined`` or ``deleted``."""
+        return "deleted" if self.deleted else "quarantined" if self.reason else "accepted"
 
     @property
     def system(self) -> str:
@@ -51,13 +70,21 @@ class Record(NamedTuple):
     @property
     def as_of(self) -> str:
         """When the department last dealt with it, in UTC, ISO 8601."""
-        written = self.row[_AS_OF[self.dataset]]
-        return (
-            datetime.strptime(written, _DAY_FORM if self.dataset == ELDER else _TIME_FORM)
-            .replace(tzinfo=CHINA)
-            .astimezone(UTC)
-            .isoformat()
-        )
+        return self._dealt_with.astimezone(UTC).isoformat()
+
+    @property
+    def _dealt_with(self) -> datetime:
+        column, form = AS_OF[self.dataset]
+        return datetime.strptime(self.row[column], form).replace(tzinfo=CHINA)
+
+    def at(self, moment: datetime) -> Record:
+        """The same, dealt with at this moment."""
+        column, form = AS_OF[self.dataset]
+        return self._replace(row={**self.row, column: f"{moment:{form}}"})
+
+    def earlier(self, *, days: int) -> Record:
+        """The same, dealt with some days before the time that it bears."""
+        return self.at(self._dealt_with - timedelta(days=days))
 
 
 def business_time(seconds: int) -> datetime:
@@ -65,17 +92,18 @@ def business_time(seconds: int) -> datetime:
     return _START + timedelta(seconds=seconds)
 
 
-def earlier(written: str, *, days: int) -> str:
-    """A business time of 人社, some days before another."""
-    return f"{datetime.strptime(written, _TIME_FORM).replace(tzinfo=CHINA) - timedelta(days=days):%Y%m%d%H%M%S}"
-
-
 _FIRST_TIMES = [
     f"{business_time(-86_400 * day + 11 * place):%Y%m%d%H%M%S}"
     for day in range(1, _FIRST_DAYS + 1)
     for place in range(2_600)
 ]
-"""Times of working hours (08:00 to 15:56) on the days of the first build."""
+"""Times of working hours (08:00 to 15:56) on the days of the first build, as 人社 writes them."""
+
+
+def _first_time(die: int) -> str:
+    """One of them as 民政 writes it."""
+    at = _FIRST_TIMES[die % len(_FIRST_TIMES)]
+    return f"{at[:4]}-{at[4:6]}-{at[6:8]} {at[8:10]}:{at[10:12]}:{at[12:]}"
 
 
 def key_of(dataset: str, number: int) -> str:
@@ -85,6 +113,10 @@ def key_of(dataset: str, number: int) -> str:
         return f"3701{shuffled:010d}"
     if dataset == PENSION:
         return f"YL{shuffled:012d}"
+    if dataset == REGISTERED:
+        return f"RY370102{shuffled:010d}"
+    if dataset == LOW_INCOME:
+        return f"DB{shuffled:012d}"
     return f"LL370102{shuffled:08d}"
 
 
@@ -97,6 +129,10 @@ def records_of(who: Person, d: tuple[int, ...]) -> list[Record]:
         found.append(pension(who, d))
     if who.age >= 60 and joins(d) == 0:
         found.append(elder(who, d))
+    if who.age >= 18:
+        found.append(registered(who, d))
+        if who.low_income_fen:
+            found.append(low_income(who, d))
     return found
 
 
@@ -158,6 +194,90 @@ def pension(who: Person, d: tuple[int, ...]) -> Record:
     if not who.alive:
         fields["benefit_until"] = "2024-12"
     return Record(PENSION, key, who.number, row, fields)
+
+
+def registered(who: Person, d: tuple[int, ...]) -> Record:
+    """民政 jmjbxx: an adult of the residents' register. One in fifty has moved without 民政 knowing; who died a while ago
+    has a day of death, and of the living nothing is said about life."""
+    key = key_of(REGISTERED, who.number)
+    code = communities()[d[6] % len(communities())][0] if d[6] >> 16 & 127 < 3 else who.community_code
+    marital = MARITAL_CODES[who.marital_status]
+    row = {
+        "rybh": key,
+        "gmsfhm": who.id_number,
+        "xm": who.name,
+        "xb": "1" if who.sex == "male" else "2",
+        "csrq": who.birth_on,
+        "mz": who.ethnic_group,
+        "hyzk": marital[d[4] % len(marital)],
+        "sqdm": code,
+        "swrq": None if who.alive else f"{TODAY.year - 1}-{d[4] % 12 + 1:02d}-{d[4] % 28 + 1:02d}",
+        "scbz": "0",
+        "xgsj": _first_time(d[4]),
+    }
+    fields: dict[str, Any] = {
+        "id_number": who.id_number,
+        "name": who.name,
+        "sex": who.sex,
+        "birth_on": who.birth_on,
+        "ethnic_group": who.ethnic_group,
+        "community_code": code,
+        "marital_status": who.marital_status,
+    }
+    if not who.alive:
+        fields["alive"] = False
+    return Record(REGISTERED, key, who.number, row, fields)
+
+
+def low_income(who: Person, d: tuple[int, ...]) -> Record:
+    """民政 zdshbz: a minimum living allowance, of the last five years. One in eight was revoked before the city begins, and
+    that of a resident who has died was stopped."""
+    since = f"{TODAY.year - 1 - d[1] % 5}-{d[1] // 5 % 12 + 1:02d}"
+    record = living_allowance(who.number, who.id_number, who.low_income_fen, since)
+    record.row["xgsj"] = _first_time(d[1])
+    if not who.alive:
+        record = closed(record, "2024-12")
+    return revoked(record) if d[11] >> 16 & 7 == 0 else record
+
+
+def living_allowance(person: int, id_number: str, fen: int, since: str) -> Record:
+    """One that is paid since this month. It bears no business time yet."""
+    key = key_of(LOW_INCOME, person)
+    row = {
+        "bzbh": key,
+        "rybh": key_of(REGISTERED, person),
+        "gmsfhm": id_number,
+        "bzje": yuan(fen),
+        "qsny": since,
+        "zzny": None,
+        "xszt": "01",
+        "scbz": "0",
+        "xgsj": None,
+    }
+    fields = {
+        "id_number": id_number,
+        "benefit_kind": "low_income",
+        "benefit_amount_fen": fen,
+        "benefit_from": since,
+        "benefit_state": "paying",
+    }
+    return Record(LOW_INCOME, key, person, row, fields)
+
+
+def closed(record: Record, month: str) -> Record:
+    """A minimum living allowance that is paid for the last time in this month."""
+    row = {**record.row, "zzny": month, "xszt": "03"}
+    return record._replace(row=row, fields={**record.fields, "benefit_state": "stopped", "benefit_until": month})
+
+
+def revoked(record: Record) -> Record:
+    """A record of 民政 that its program has marked as deleted. It stays in the table."""
+    return record._replace(row={**record.row, "scbz": "1"}, deleted=True)
+
+
+def yuan(fen: int) -> str:
+    """An amount in 元 with two decimals, as PostgreSQL gives a numeric(10,2)."""
+    return f"{fen // 100}.{fen % 100:02d}"
 
 
 def elder(who: Person, d: tuple[int, ...], dump: int = 0) -> Record:

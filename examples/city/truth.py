@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from examples.city.people import Person, number_of, person
-from examples.city.records import ELDER, INSURED, Record
+from examples.city.records import ELDER, INSURED, REGISTERED, Record
 from examples.city.registers import EDITION, at_first
 
 FILE = "truth.sqlite"
-_HRSS_FIRST, _AGEING_FIRST = (INSURED, ELDER), (ELDER, INSURED)
+_HRSS_FIRST, _AGEING_FIRST = (INSURED, REGISTERED, ELDER), (ELDER, INSURED, REGISTERED)
 AUTHORITY: Mapping[str, tuple[str, ...]] = {
     "name": _HRSS_FIRST,
     "sex": _HRSS_FIRST,
     "birth_on": _HRSS_FIRST,
     "ethnic_group": _HRSS_FIRST,
-    "alive": _HRSS_FIRST,
+    "alive": (REGISTERED, INSURED),
+    "marital_status": (REGISTERED,),
     "phone": _AGEING_FIRST,
     "community_code": _AGEING_FIRST,
     "address": (ELDER,),
@@ -135,31 +136,32 @@ class Truth:
                     yield record
 
     def records_of(self, number: int) -> dict[str, Record]:
-        """The records of one resident, by dataset."""
+        """The records of one resident, by dataset. What a department has marked as deleted is none."""
         rows = self._db.execute(
             "select dataset, gone, body from record where person = ? order by dataset", (number,)
         ).fetchall()
-        return self._merged(self.seed, number, self.size, rows)
+        return _undeleted(_merged(self.seed, number, self.size, rows))
+
+    def rows(self, dataset: str) -> Iterator[Record]:
+        """All rows of the department's table, those that it has marked as deleted too."""
+        for _, found in self._everyone():
+            if dataset in found:
+                yield found[dataset]
 
     def by_resident(self) -> Iterator[tuple[int, dict[str, Record]]]:
         """(number, her records by dataset) of all residents, those without any included."""
+        for number, found in self._everyone():
+            yield number, _undeleted(found)
+
+    def _everyone(self) -> Iterator[tuple[int, dict[str, Record]]]:
         seed, size = self.seed, self.size
         changed: dict[int, list[tuple[str, int, str]]] = {}
         for number, *row in self._db.execute("select person, dataset, gone, body from record order by person, dataset"):
             changed.setdefault(number, []).append((row[0], row[1], row[2]))
         for number in range(size):
-            yield number, self._merged(seed, number, size, changed.pop(number, ()))
+            yield number, _merged(seed, number, size, changed.pop(number, ()))
         for number, rows in changed.items():
-            yield number, self._merged(seed, number, size, rows)
-
-    def _merged(self, seed: int, number: int, size: int, rows: Iterable[tuple[str, int, str]]) -> dict[str, Record]:
-        found = {record.dataset: record for record in at_first(seed, number)} if number < size else {}
-        for dataset, gone, body in rows:
-            if gone:
-                found.pop(dataset, None)
-            else:
-                found[dataset] = Record(*json.loads(body))
-        return found
+            yield number, _merged(seed, number, size, rows)
 
     # What should come of it
 
@@ -231,6 +233,21 @@ class Truth:
 
     def _put(self, **state: str) -> None:
         self._db.executemany("insert or replace into state values(?, ?)", list(state.items()))
+
+
+def _merged(seed: int, number: int, size: int, rows: Iterable[tuple[str, int, str]]) -> dict[str, Record]:
+    """What the departments held of a resident at first, and what has changed since."""
+    found = {record.dataset: record for record in at_first(seed, number)} if number < size else {}
+    for dataset, gone, body in rows:
+        if gone:
+            found.pop(dataset, None)
+        else:
+            found[dataset] = Record(*json.loads(body))
+    return found
+
+
+def _undeleted(found: dict[str, Record]) -> dict[str, Record]:
+    return {dataset: record for dataset, record in found.items() if not record.deleted}
 
 
 def _now(who: Person, changed: str | None) -> Person:

@@ -24,6 +24,7 @@ from contracts import changes, events
 from contracts.errors import EventUnreadable
 from contracts.events import RESIDENT_TOPIC
 from contracts.sources import department_topic
+from examples.city.faults import ID
 from examples.city.truth import Truth
 from onewindow.events_log import EventsLog
 from onewindow.settings import Deployment
@@ -147,7 +148,7 @@ def _decoded(partition: int, records: list[Any], logged: list[Logged]) -> Iterat
 def _no_number_in_logs(truth: Truth, logs: Iterable[Path]) -> Iterator[Violation]:
     """I16: no ID number of the city in anything that was logged."""
     numbers = {record.fields["id_number"] for record in truth.records() if record.fields.get("id_number")}
-    numbers |= {str(record.row.get("aac002") or record.row.get("身份证号") or "") for record in truth.records()}
+    numbers |= {str(record.row[ID[record.dataset]] or "") for record in truth.records()}
     for path in logs:
         with path.open(errors="replace") as file:
             for line, text in enumerate(file, 1):

@@ -7,10 +7,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 from examples.city.city import City
-from examples.city.hrss import COLUMNS, TABLES
 
 ROOT = Path(__file__).parent.parent.parent
 RESIDENTS, SEED = 1_500, 5
@@ -23,24 +23,35 @@ def new_directory() -> Path:
 
 def rows(city: City, dataset: str) -> dict[str, tuple[object, ...]]:
     """What the department's table holds, by key, without the time of the machine."""
-    columns = ", ".join(COLUMNS[dataset])
-    found = city.hrss.owner.execute(f"select {columns} from {TABLES[dataset]} order by 1").fetchall()
-    city.hrss.owner.rollback()
-    return {row[0]: row for row in found}
+    database = city.databases[dataset.partition(".")[0]]
+    table = database.tables[dataset]
+    found = database.owner.execute(f"select {', '.join(table.columns)} from {table.name} order by 1").fetchall()
+    database.owner.rollback()
+    return {row[0]: tuple(str(cell) if isinstance(cell, Decimal) else cell for cell in row) for row in found}
 
 
 def digest(city: City) -> dict[str, str]:
     """Each table and dump of the departments, and what should come of them, as a hash."""
-    parts = {dataset: repr(list(rows(city, dataset).values())) for dataset in TABLES}
+    parts = {dataset: repr(list(rows(city, dataset).values())) for dataset in in_tables(city)}
     parts |= {path.name: path.read_bytes().hex() for path in city.drop.iterdir()}
     parts["expected"] = json.dumps([[e.id_number, e.fields] for e in city.truth.expected_residents()])
     return {name: f"{len(text)}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" for name, text in parts.items()}
 
 
 def tables_equal_truth(city: City) -> None:
-    for dataset in TABLES:
-        meant = {r.key: tuple(r.row[column] for column in COLUMNS[dataset]) for r in city.truth.records(dataset)}
-        assert rows(city, dataset) == meant
+    for dataset in in_tables(city):
+        assert rows(city, dataset) == {r.key: tuple(r.row.values()) for r in city.truth.rows(dataset)}
+
+
+def in_tables(city: City) -> list[str]:
+    """The datasets that lie in a database."""
+    return [dataset for database in city.databases.values() for dataset in database.tables]
+
+
+def crash(city: City) -> None:
+    """Stop its databases at once: nobody needs them again."""
+    for database in city.databases.values():
+        database.server.stop("immediate")
 
 
 def command(*arguments: object) -> list[str]:

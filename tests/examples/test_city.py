@@ -4,16 +4,30 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC
 from pathlib import Path
 
 import psycopg
 import pytest
-from cities import RESIDENTS, ROOT, SEED, called, command, digest, new_directory, rows, started, tables_equal_truth
+from cities import (
+    RESIDENTS,
+    ROOT,
+    SEED,
+    called,
+    command,
+    crash,
+    digest,
+    new_directory,
+    rows,
+    started,
+    tables_equal_truth,
+)
 
 from examples.city.ageing import HEADER
 from examples.city.city import City, CityUnfinished
-from examples.city.hrss import READER
-from examples.city.records import ELDER, INSURED, PENSION
+from examples.city.records import ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED
+from examples.city.sql_department import READER
+from examples.postgres import PostgresUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +43,7 @@ def built(directory):
     city = City(directory / "city", RESIDENTS, SEED)
     city.start()
     yield city, digest(city)
-    city.hrss.server.stop("immediate")
+    crash(city)
     city.stop()
 
 
@@ -55,15 +69,30 @@ def rebuilt(directory):
     return city.directory
 
 
-def _reader(city, password=None):
-    password = password or city.hrss.password_file.read_text()
-    return psycopg.connect(host="127.0.0.1", port=city.hrss.server.port, user=READER, password=password, dbname="hrss")
+@pytest.fixture(params=["hrss", "civil_affairs"])
+def database(city, request):
+    return city.databases[request.param]
+
+
+def _reader(database, password=None):
+    password = password or database.password_file.read_text()
+    return psycopg.connect(
+        host="127.0.0.1", port=database.server.port, user=READER, password=password, dbname=database.system
+    )
 
 
 def test_the_tables_hold_what_the_truth_says(city):
     tables_equal_truth(city)
     assert len(rows(city, INSURED)) > 1_000
     assert len(rows(city, PENSION)) > 200
+    assert len(rows(city, REGISTERED)) > 1_000
+    assert len(rows(city, LOW_INCOME)) > 30
+
+
+def test_a_table_holds_what_was_marked_as_deleted_too(city):
+    marked = {key for key, row in rows(city, LOW_INCOME).items() if "1" in row[-2]}
+    assert marked == {record.key for record in city.truth.rows(LOW_INCOME) if record.deleted} != set()
+    assert not marked & {record.key for record in city.truth.records(LOW_INCOME)}
 
 
 def test_the_dump_holds_what_the_truth_says(city):
@@ -77,29 +106,46 @@ def test_the_dump_holds_what_the_truth_says(city):
     assert len(meant) > 300
 
 
-def test_the_reader_reads_and_does_nothing_else(city):
-    with _reader(city) as connection:
-        assert connection.execute("select count(*) from ac01").fetchone()[0] == len(rows(city, INSURED))
-    for wish in ("delete from ac01", "create table mine(n int)", "update ac60 set aae019 = 0"):
-        with _reader(city) as connection:
+def test_the_reader_reads_and_does_nothing_else(city, database):
+    for dataset, table in database.tables.items():
+        with _reader(database) as connection:
+            assert connection.execute(f"select count(*) from {table.name}").fetchone()[0] == len(rows(city, dataset))
+    name = table.name
+    for wish in (f"delete from {name}", "create table mine(n int)", f"update {name} set {table.key} = ''"):
+        with _reader(database) as connection:
             connection.execute("set transaction read write")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(wish)
 
 
-def test_a_wrong_password_is_refused(city):
+def test_a_wrong_password_is_refused(database):
     with pytest.raises(psycopg.OperationalError, match="password"):
-        _reader(city, "wrong")
-    assert city.hrss.password_file.read_text() not in city.url
-    assert city.hrss.password_file.stat().st_mode & 0o777 == 0o600
+        _reader(database, "wrong")
+    assert database.password_file.read_text() not in database.reader_url
+    assert database.password_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_cursor_column_is_set_and_indexed(city):
-    found = city.hrss.owner.execute("select indexdef from pg_indexes where tablename in ('ac01', 'ac60')").fetchall()
-    city.hrss.owner.rollback()
-    text = " ".join(row[0] for row in found)
-    assert "(updated_at, aac001)" in text
-    assert "(updated_at, aaz257)" in text
+def test_the_cursor_column_is_set_and_indexed(city, database):
+    for dataset, table in database.tables.items():
+        with database.owner.transaction():
+            indexes = database.owner.execute(
+                "select indexdef from pg_indexes where tablename = %s", (table.name,)
+            ).fetchall()
+            updated = dict(database.owner.execute(f"select {table.key}, updated_at from {table.name}").fetchall())
+        assert any(f"(updated_at, {table.key})" in row[0] for row in indexes)
+        first = {r.key: r.as_of for r in city.truth.rows(dataset) if r.as_of < "2025"}
+        assert first
+        assert {key: updated[key].astimezone(UTC).isoformat() for key in first} == first
+
+
+def test_every_column_says_what_it_means(database):
+    for table in database.tables.values():
+        with database.owner.transaction():
+            said = dict(database.owner.execute(
+                "select attname, col_description(attrelid, attnum) from pg_attribute"
+                " where attrelid = %s::regclass and attnum > 0", (table.name,),
+            ).fetchall())  # fmt: skip
+        assert said == {name: meaning for name, (_, meaning) in table.columns.items()} | {"updated_at": "更新时间"}
 
 
 def test_another_process_joins_and_leaves(city):
@@ -123,7 +169,7 @@ def test_a_restart_builds_nothing_and_keeps_the_port(rebuilt):
     for _ in range(2):
         city = City.open(rebuilt)
         city.start(progress=lambda _: pytest.fail("built again"))
-        ports.append(city.hrss.server.port)
+        ports.append([database.server.port for database in city.databases.values()])
         city.stop()
     assert ports[0] == ports[1]
 
@@ -139,22 +185,23 @@ def test_who_joins_does_not_build_another_city_over_it(city):
 def test_killed_by_force_it_leaves_no_server_and_comes_back(rebuilt):
     process, said = started(rebuilt)
     assert said["drop"] == str(rebuilt / "ageing-drop")
-    assert "password" not in said["hrss_url"]
-    pid_file = rebuilt / "hrss-pg" / "postmaster.pid"
-    written = pid_file.read_text()
+    assert not any("password" in url for url in said["urls"].values())
+    written = {path: path.read_text() for path in rebuilt.glob("*-pg/postmaster.pid")}
+    assert len(written) == 2
     process.kill()
     process.communicate()
     until = time.monotonic() + 20
-    while pid_file.exists() and time.monotonic() < until:
+    while any(path.exists() for path in written) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not pid_file.exists()
-    pid_file.write_text(written)  # as a machine that lost its power leaves it
+    assert not any(path.exists() for path in written)
+    for path, text in written.items():
+        path.write_text(text)  # as a machine that lost its power leaves it
     process, again = started(rebuilt)
     assert again == said
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert not pid_file.exists()
+    assert not any(path.exists() for path in written)
 
 
 def test_it_ends_with_its_parent_when_asked_to(rebuilt):
@@ -166,7 +213,20 @@ def test_it_ends_with_its_parent_when_asked_to(rebuilt):
     until = time.monotonic() + 20
     while Path(f"/proc/{int(run.stdout)}").exists() and time.monotonic() < until:
         time.sleep(0.05)
+    assert not list(rebuilt.glob("*-pg/postmaster.pid"))
+
+
+def test_a_department_that_can_not_be_had_leaves_none_of_the_others_up(rebuilt, monkeypatch):
+    def refuse():
+        raise PostgresUnavailable("no")
+
+    city = City.open(rebuilt)
+    monkeypatch.setattr(city.civil_affairs, "start", refuse)
+    with pytest.raises(PostgresUnavailable):
+        city.start()
+    assert not city.hrss.server.owned
     assert not (rebuilt / "hrss-pg" / "postmaster.pid").exists()
+    city.stop()
 
 
 def digest_of(directory):

@@ -1,16 +1,19 @@
 import hashlib
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
 
 from contracts.reasons import Reason
-from examples.city.faults import BY_NAME, FAULTS
-from examples.city.records import ELDER, INSURED, PENSION
+from examples.city.civil_affairs import CivilAffairs
+from examples.city.faults import BY_NAME, FAULTS, ID
+from examples.city.hrss import Hrss
+from examples.city.records import DATASETS, ELDER, INSURED, LOW_INCOME, MARITAL_CODES, PENSION, REGISTERED, yuan
 from examples.city.registers import EDITION, at_first, without_fault
 
-GOLDEN = {1: "af178137a263d824"}
+GOLDEN = {1: "af178137a263d824", 2: "4863209124041677"}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,13 @@ def test_a_mended_record_looks_otherwise_and_means_the_same(records):
 def test_a_record_without_a_fault_says_what_its_row_says(records):
     for record in records:
         if record.fault is None and record.dataset != ELDER:
-            assert record.row["aac002"] == record.fields["id_number"]
+            assert record.row[ID[record.dataset]] == record.fields["id_number"]
+        if record.fault is None and record.dataset == REGISTERED:
+            assert record.row["hyzk"] in MARITAL_CODES[record.fields["marital_status"]]
+            assert (record.row["swrq"] is None) == ("alive" not in record.fields)
+        if record.fault is None and record.dataset == LOW_INCOME:
+            assert record.row["bzje"] == yuan(record.fields["benefit_amount_fen"])
+            assert (record.row["scbz"] == "1") == record.deleted
 
 
 def test_everybody_of_sixteen_is_insured_and_most_elders_are_registered():
@@ -61,10 +70,28 @@ def test_everybody_of_sixteen_is_insured_and_most_elders_are_registered():
     assert 8_300 < by_dataset[INSURED] < 8_900
     assert 2_300 < by_dataset[PENSION] < by_dataset[INSURED]
     assert 2_400 < by_dataset[ELDER] < 2_700
+    assert 8_100 < by_dataset[REGISTERED] < by_dataset[INSURED]
+    assert 200 < by_dataset[LOW_INCOME] < 320
+
+
+def test_the_fault_of_one_department_is_none_of_another():
+    faulty = {dataset: set() for dataset in DATASETS}
+    for number in range(20_000):
+        for record in at_first(3, number):
+            if record.fault:
+                faulty[record.dataset].add(number)
+    assert len(faulty[INSURED] & faulty[REGISTERED]) < 0.1 * len(faulty[REGISTERED])
+
+
+def test_some_allowances_are_marked_as_deleted_from_the_first_day_and_nothing_else_is_wrong_with_them(records):
+    marked = [record for record in records if record.deleted]
+    assert {record.dataset for record in marked} == {LOW_INCOME}
+    assert 0.08 < len(marked) / sum(1 for record in records if record.dataset == LOW_INCOME) < 0.18
+    assert {(record.fault, record.outcome) for record in marked} == {(None, "deleted")}
 
 
 def test_keys_are_unique_and_do_not_follow_the_residents(records):
-    for dataset in (INSURED, PENSION, ELDER):
+    for dataset in DATASETS:
         keys = [record.key for record in records if record.dataset == dataset]
         assert len(set(keys)) == len(keys)
         assert keys != sorted(keys)
@@ -76,11 +103,15 @@ def test_what_goes_into_the_dump_can_be_written_in_gbk(records):
             ",".join(record.row.values()).encode("gbk")
 
 
-def test_what_goes_into_the_tables_fits_their_columns(records):
-    widths = {"aac002": 20, "aac003": 50, "aac004": 5, "aac005": 2, "aac006": 20, "aae005": 20, "aab301": 12}
+def test_what_goes_into_the_tables_fits_their_columns(records, tmp_path):
+    tables = Hrss(tmp_path).tables | CivilAffairs(tmp_path).tables
     for record in records:
-        if record.dataset == INSURED:
-            assert all(len(record.row[column] or "") <= width for column, width in widths.items())
+        if record.dataset in tables:
+            columns = tables[record.dataset].columns
+            assert tuple(record.row) == tuple(columns)
+            for name, (kind, _) in columns.items():
+                if (width := re.match(r"(?:var)?char\((\d+)\)", kind)) and record.row[name] is not None:
+                    assert len(record.row[name]) <= int(width[1])
 
 
 def test_a_fault_that_does_not_fit_leaves_the_record_alone():

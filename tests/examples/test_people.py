@@ -63,6 +63,22 @@ def test_a_district_has_its_shape(people):
     assert all(code.startswith("370102") for code, _ in communities())
 
 
+def test_marital_status_follows_age(people):
+    assert {who.marital_status for who in people if who.age < 22} == {"unmarried"}
+    adults = Counter(who.marital_status for who in people if who.age >= 22)
+    assert set(adults) == {"unmarried", "married", "widowed", "divorced", "unspecified"}
+    assert 0.6 < adults["married"] / adults.total() < 0.85
+    old = Counter(who.marital_status for who in people if who.age >= 80)
+    assert 0.4 < old["widowed"] / old.total() < 0.6
+
+
+def test_three_adults_in_a_hundred_have_a_low_income(people):
+    amounts = [who.low_income_fen for who in people if who.age >= 18]
+    assert 0.02 < sum(fen > 0 for fen in amounts) / len(amounts) < 0.04
+    assert all(fen == 0 or 10_000 <= fen < 110_000 for fen in amounts)
+    assert not any(who.low_income_fen for who in people if who.age < 18)
+
+
 def test_names_have_what_real_ones_have(people):
     names = [who.name for who in people]
     assert any("·" in name for name in names)

@@ -1,15 +1,15 @@
 import pytest
 
-from examples.city.records import ELDER, INSURED, PENSION
+from examples.city.records import ELDER, INSURED, PENSION, REGISTERED
 from examples.city.registers import at_first
 from examples.city.truth import Truth, _expected
 
 
 def _clean_elder():
-    """A resident with all three records and no fault."""
+    """A resident with a record of each kind but the low income, and no fault."""
     for number in range(1_000):
         found = {record.dataset: record for record in at_first(1, number)}
-        if len(found) == 3 and not any(record.fault for record in found.values()):
+        if set(found) == {INSURED, PENSION, ELDER, REGISTERED} and not any(record.fault for record in found.values()):
             return number, found
     raise AssertionError
 
@@ -49,9 +49,25 @@ def test_a_refused_record_says_nothing_and_is_held():
     number, found = _clean_elder()
     found[INSURED] = found[INSURED]._replace(fields={}, fault="id_masked", reason="id_masked")
     (expected,) = _expected(number, found.values())
-    assert expected.winners["name"] == (ELDER, found[ELDER].key)
-    assert "ethnic_group" not in expected.fields
+    assert expected.winners["name"] == (REGISTERED, found[REGISTERED].key)
+    assert "alive" not in expected.fields
     assert expected.held == [found[INSURED]]
+
+
+def test_civil_affairs_is_believed_first_about_marriage_and_death_and_behind_hrss_about_the_rest():
+    number, found = _clean_elder()
+    (expected,) = _expected(number, found.values())
+    register = found[REGISTERED]
+    assert expected.winners["marital_status"] == (REGISTERED, register.key)
+    assert expected.winners["alive"] == (INSURED, found[INSURED].key)  # 民政 says nothing of the living
+    found[REGISTERED] = register._replace(fields={**register.fields, "alive": False, "name": "别名"})
+    (expected,) = _expected(number, found.values())
+    assert expected.fields["alive"] is False
+    assert expected.winners["alive"] == (REGISTERED, register.key)
+    assert expected.fields["name"] == found[INSURED].fields["name"]
+    del found[INSURED], found[ELDER]
+    (expected,) = _expected(number, found.values())
+    assert expected.winners["name"] == expected.winners["community_code"] == (REGISTERED, register.key)
 
 
 def test_a_record_without_a_number_is_a_resident_of_its_own():
@@ -95,7 +111,7 @@ def test_a_change_is_kept_with_its_number(tmp_path):
     truth = Truth.open(tmp_path)
     assert truth.get("changes", "0") == "1"
     assert truth.resident(number).community_code == "370102013017"
-    assert set(truth.records_of(number)) == {INSURED, PENSION}
+    assert set(truth.records_of(number)) == {INSURED, PENSION, REGISTERED}
     by_number = truth.expected_resident(number)
     assert by_number == truth.expected_resident(moved.fields["id_number"])
     assert by_number[0].fields["community_code"] == "370102013017"
