@@ -28,7 +28,7 @@ _GUARD = 'read -r _; exec "$0" -w -m fast -D "$1" stop'
 _ATTEMPTS, _PATIENCE_S = 5, 60.0
 _IMPORTING = threading.Lock()
 _MAKING = threading.Lock()
-"""The package makes its system user, and opens the folders above, without looking whether another thread does."""
+"""The package makes its system user without looking whether another thread does."""
 
 
 class PostgresUnavailable(RuntimeError):

@@ -242,11 +242,9 @@ def _about_aid(rng: random.Random, kind: str, registered: Record, aid: Record | 
     if kind == "aid_amount":
         changed = changed_to(aid, {"bzje": yuan(fen)}, benefit_amount_fen=fen)
         return Effect([changed], {registered.person: {"low_income_fen": fen}})
-    return (
-        Effect([revoked(aid)], {registered.person: {"low_income_fen": 0}})
-        if _known_from_the_first(aid, moment)
-        else None
-    )
+    if not _known_from_the_first(aid, moment):
+        return None
+    return Effect([revoked(aid)], {registered.person: {"low_income_fen": 0}})
 
 
 def _known_from_the_first(record: Record, moment: Moment) -> bool:
