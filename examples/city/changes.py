@@ -126,7 +126,7 @@ class Changes:
             kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
             try:
                 return self._change(rng, kind, number, state=state)
-            except NothingToChange:  # in a very small city: somebody arrives instead
+            except NothingToChange:  # in a very small city, or with nothing to follow: somebody arrives instead
                 return self._change(rng, "arrive", number, state=state)
 
     @contextmanager

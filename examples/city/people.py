@@ -69,7 +69,8 @@ _KEY = Struct("<qQ")
 
 
 class Person(NamedTuple):
-    """One resident as she is, before any department has written her down. Amounts are in 分 a month, 0 for none."""
+    """One resident as she is, before any department has written her down. Amounts are in 分 a month, 0 for none;
+    ``low_income_fen`` is what was granted at first, also where that was revoked before the city begins."""
 
     number: int
     id_number: str
