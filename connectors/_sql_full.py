@@ -133,26 +133,25 @@ class FullScan:
             rows = self._table.page(at["key"])
             last, quiet = len(rows) < self._table.page_rows, quiet + 1
             self.rows += len(rows)
-            changes, duplicates = self._entered(rows, number)
+            changes = self._entered(rows, number)
             if changes or quiet == _QUIET_PAGES:
                 quiet, done = 0, at["came"]
-                yield self._page(
-                    changes, duplicates=duplicates, snapshot=at["anew"], done=done, total=max(total or 0, done)
-                )
+                yield self._page(changes, snapshot=at["anew"], done=done, total=max(total or 0, done))
         yield from self._ended(number)
 
-    def _entered(self, rows: Sequence[Row], number: int) -> tuple[list[Upsert | Delete], int]:
-        """Note a page in ledger and position. Gives its changes, and how many of its rows are as they were."""
+    def _entered(self, rows: Sequence[Row], number: int) -> list[Upsert | Delete]:
+        """Note a page in ledger and position. Gives its changes."""
         at = self._at
         if not rows:
-            return [], 0
+            return []
         entered = self._ledger.enter([(each.key, each.mark) for each in rows], number, sure=at["read"])
         at |= {"key": rows[-1].values, "came": at["came"] + entered.new, "known": at["known"] + entered.known}
-        given = [each for each in rows if each.key in entered.differing]
-        # the same each time that this position is read on from, and another when the content comes back later
-        return [self._table.change(each, f"{at['read'] + 1}~{each.mark:016x}") for each in given], len(rows) - len(
-            given
-        )
+        # a point that is the same each time that this position is read on from, and another when the content comes back later
+        return [
+            self._table.change(each, f"{at['read'] + 1}~{each.mark:016x}")
+            for each in rows
+            if each.key in entered.differing
+        ]
 
     def _page(self, changes: Sequence[Upsert | Delete], **fields: Any) -> Page:
         self._at["serial"] += 1
@@ -177,7 +176,9 @@ class FullScan:
         at, count = self._at, self._table.page_rows
         while not at["held"] and (keys := self._ledger.gone(at["first"], at["key"], count)):
             at["key"] = keys[-1]
-            yield self._page([Delete(key, f"{at['read'] + 1}:gone", None, self._table.table.fullname) for key in keys])
+            yield self._page(
+                [Delete(key, f"{at['read'] + 1}:gone", None, f"{self._table.table.fullname}") for key in keys]
+            )
         at |= {"read": at["now"], "phase": "rest", "anew": at["anew"] and not whole}
         for name in ("now", "key", "came", "known"):
             del at[name]

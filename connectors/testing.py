@@ -165,6 +165,12 @@ class Reader:
     def take(self, page: Page) -> None:
         """Fold one page."""
         for change in page.changes:
+            for name in ("key", "at", "committed_at", "place"):
+                said = getattr(change, name)
+                if type(said) is not str and not (said is None and name in ("committed_at", "place")):
+                    raise PromiseBroken(
+                        f"{name} of {change.key!s} is a {type(said).__name__}, and must be a plain text"
+                    )
             if isinstance(change, Delete):
                 self.records.pop(change.key, None)
                 self._came.discard(change.key)
