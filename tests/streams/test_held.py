@@ -136,7 +136,7 @@ def test_partitions_that_are_assigned_anew_amid_a_seek_end_no_role(group, monkey
     async def main():
         stop, worker = asyncio.Event(), group.runner("one")
         running = asyncio.create_task(worker.run(stop, ready=lambda: None))
-        await until(lambda: worker.app.started and worker.app.consumer_generation_id > 0 and not worker.app.rebalancing)
+        await until(lambda: worker.app.started and worker.app.consumer._next)  # the first seek is done
         consumer, generation = worker.app.consumer, worker.app.consumer_generation_id
 
         async def refused(_):
