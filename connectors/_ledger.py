@@ -15,6 +15,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from connectors.base import Position
+from contracts.errors import PositionLost, TooManyDisappeared
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, print INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID;
@@ -114,3 +118,54 @@ class Ledger:
     def settle(self, read: int) -> None:
         """The absence of these is told for good."""
         self._db.execute("DELETE FROM rows WHERE seen < ?", (read,))
+
+
+class Ledgers:
+    """The ledgers of a source's datasets, in a directory; opened when they are needed."""
+
+    def __init__(self, state: Path | None, system: str) -> None:
+        self._state, self._system, self._open = state, system, dict[str, Ledger]()
+
+    def of(self, dataset: str) -> Ledger:
+        """The ledger of a dataset."""
+        assert self._state is not None, "a connector that reads everything needs a directory for what it knows"
+        if dataset not in self._open:
+            self._open[dataset] = Ledger(self._state / f"{self._system}.{dataset}.ledger")
+        return self._open[dataset]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for ledger in self._open.values():
+            ledger.close()
+        self._open.clear()
+
+
+def beginning(ledger: Ledger) -> dict[str, Any]:
+    """Where a dataset stands before its first full read. The ledger is begun anew."""
+    return {"ledger": ledger.begin(), "read": 0, "phase": "rest", "serial": 0, "anew": True, "held": False, "asks": []}
+
+
+def raise_if_lost(ledger: Ledger, position: Position, name: str) -> None:
+    """Raises PositionLost when it is not the ledger that the position speaks of."""
+    if ledger.id != position["ledger"]:
+        raise PositionLost(
+            f"{name}: what the last full read held is no longer known here; all is read anew, and what does not come"
+            " is compared with all that was read before",
+            fix="nothing to do; if it happens again, see that nobody empties the state directory of the deployment",
+        )
+
+
+def disappeared(name: str, absent: int, known: int, limit: float) -> TooManyDisappeared | None:
+    """Why nothing may be deleted until a person says so: of all that was there, ``absent`` did not come and ``known`` did."""
+    had = absent + known
+    if absent <= limit * had:
+        return None
+    return TooManyDisappeared(
+        f"{name}: {absent} of {had} records are absent from a full read, more than {limit:.1%}; nobody is deleted",
+        fix=f"ask the department why; if they are truly gone: {approval(name)}",
+    )
+
+
+def approval(name: str) -> str:
+    """The commands by which a person says that what is absent is gone."""
+    return f"onewindow source reread {name}, and then onewindow source resume {name}"

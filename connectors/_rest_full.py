@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors._ledger import Ledger
+from connectors._ledger import Ledger, approval, beginning, disappeared, raise_if_lost
 from connectors._rest_answers import change
 from connectors._rest_dataset import Api, Asked, Restarts, expected
 from connectors._rest_paging import Shifted, Walk
@@ -33,10 +33,8 @@ from connectors.base import Delete, Page, Position, Question
 from contracts.errors import (
     AbsenceDoubtful,
     OneWindowError,
-    PositionLost,
     RequestRefused,
     TableMissing,
-    TooManyDisappeared,
 )
 
 
@@ -80,18 +78,8 @@ class FullRead:
 
     def __init__(self, api: Api, memory: FullMemory, ledger: Ledger, after: Position | None) -> None:
         self._api, self._memory, self._ledger, self._restarts = api, memory, ledger, Restarts(api)
-        self._at: dict[str, Any] = dict(after) if after is not None else self._beginning()
-        if self._ledger.id != self._at["ledger"]:
-            raise PositionLost(
-                f"{api.name}: what the last full read held is no longer known here; all is read anew, and what does not come"
-                " is compared with all that was read before",
-                fix="nothing to do; if it happens again, see that nobody empties the state directory of the deployment",
-            )
-
-    def _beginning(self) -> dict[str, Any]:
-        return {
-            "ledger": self._ledger.begin(), "read": 0, "phase": "rest", "serial": 0, "anew": True, "held": False, "asks": [],
-        }  # fmt: skip
+        self._at: dict[str, Any] = dict(after) if after is not None else beginning(ledger)
+        raise_if_lost(ledger, self._at, api.name)
 
     def pages(self) -> Iterator[Page]:
         """The pages of one full read, from where it was left off. Raises what asking does, ReadIncomplete, PagingEndless."""
@@ -224,23 +212,14 @@ class FullRead:
     def _doubts(self, reading: Reading) -> list[OneWindowError]:
         """Why nothing may be deleted until a person says so."""
         absent, limit = self._ledger.absent(reading.number), self._api.declared.disappear_limit
-        had = absent + reading.known
-        doubts: list[OneWindowError] = []
-        approve = f"onewindow source reread {self._api.name}, and then onewindow source resume {self._api.name}"
-        if absent > limit * had:
-            doubts.append(
-                TooManyDisappeared(
-                    f"{self._api.name}: {absent} of {had} records are absent from a full read, more than {limit:.1%};"
-                    " nobody is deleted",
-                    fix=f"ask the department why; if they are truly gone: {approve}",
-                )
-            )
+        too_many = disappeared(self._api.name, absent, reading.known, limit)
+        doubts: list[OneWindowError] = [too_many] if too_many is not None else []
         if absent and reading.unreadable:
             doubts.append(
                 AbsenceDoubtful(
                     f"{self._api.name}: {absent} records are absent from a full read, but {reading.unreadable} have no"
                     " readable key and may be these; nobody is deleted",
-                    fix=f"let the department mend the records; if they are truly gone: {approve}",
+                    fix=f"let the department mend the records; if they are truly gone: {approval(self._api.name)}",
                 )
             )
         return doubts

@@ -1,9 +1,8 @@
 """Reads a whole table each time, and finds out by fingerprints what has changed and what is gone: for tables without a column
 that orders changes.
 
-Rows are read in the order of their keys, page by page, so that one that is
-there all the while is seen once, whatever is written meanwhile. What differs from what is known is given; then the keys that
-did not come as deletes, unless more than ``disappear_limit`` have disappeared (guarantee 10): then a person is asked.
+Rows are read in the order of their keys, page by page, so that one that is there all the while is seen once, whatever is
+written meanwhile. What differs from what is known is given; then the keys that did not come as deletes, unless more than ``disappear_limit`` have disappeared (guarantee 10): then a person is asked.
 
 A read that a restart broke off goes on behind the last page that was given. What it had seen behind that is given once more.
 
@@ -26,16 +25,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from connectors._dialects import estimated_rows
-from connectors._ledger import Ledger
+from connectors._ledger import Ledger, beginning, disappeared, raise_if_lost
 from connectors._samples import as_record, temporal_as_text
 from connectors.base import Delete, Page, Position, Question, Upsert
 from connectors.values import joined_key, storable
-from contracts.errors import PositionLost, TooManyDisappeared
 from contracts.sources import DatasetSource
 
-_QUIET_PAGES = (
-    20  # pages without a change before a position is given all the same: so much is seen again after a restart
-)
+_QUIET_PAGES = 20
+"""After so many pages without a change a position is given all the same: so much is seen again after a restart."""
 
 
 class Row(NamedTuple):
@@ -106,18 +103,8 @@ class FullScan:
         self._table, self._ledger = table, ledger
         self.rows = 0
         """How many rows this pull has read."""
-        self._at: dict[str, Any] = dict(after) if after is not None else self._beginning()
-        if ledger.id != self._at["ledger"]:
-            raise PositionLost(
-                f"{table.name}: what the last full read held is no longer known here; all is read anew, and what does not come"
-                " is compared with all that was read before",
-                fix="nothing to do; if it happens again, see that nobody empties the state directory of the deployment",
-            )
-
-    def _beginning(self) -> dict[str, Any]:
-        return {
-            "ledger": self._ledger.begin(), "read": 0, "phase": "rest", "serial": 0, "anew": True, "held": False, "asks": [], "first": 0,
-        }  # fmt: skip
+        self._at: dict[str, Any] = dict(after) if after is not None else beginning(ledger) | {"first": 0}
+        raise_if_lost(ledger, self._at, table.name)
 
     def pages(self) -> Iterator[Page]:
         """The pages of one full read, from where it was left off."""
@@ -128,7 +115,7 @@ class FullScan:
             if not at["held"]:
                 self._ledger.settle(at["first"])
             at |= {"phase": "reading", "first": number, "key": None, "came": 0, "known": 0}
-        total, quiet, last = self._table.rows(), 0, False
+        total, quiet, last = self._table.rows() if at["anew"] else None, 0, False
         while not last:
             rows = self._table.page(at["key"])
             last, quiet = len(rows) < self._table.page_rows, quiet + 1
@@ -162,7 +149,8 @@ class FullScan:
     def _ended(self, number: int) -> Iterator[Page]:
         """Tell what is gone, or ask."""
         at, came = self._at, self._at["came"]
-        doubt = self._doubt()
+        absent, limit = self._ledger.absent(at["first"]), self._table.declared.disappear_limit
+        doubt = disappeared(self._table.name, absent, at["known"], limit)
         notes = [str(doubt)] if doubt is not None and not at["asks"] else []
         at["asks"] = [{"code": doubt.code, "finding": doubt.finding, "fix": doubt.fix}] if doubt is not None else []
         at |= {"held": doubt is not None, "phase": "deletes", "now": number, "key": ""}
@@ -183,16 +171,3 @@ class FullScan:
         for name in ("now", "key", "came", "known"):
             del at[name]
         yield self._page([], mark="complete" if whole else None, **progress)
-
-    def _doubt(self) -> TooManyDisappeared | None:
-        """Why nothing may be deleted until a person says so."""
-        absent, name = self._ledger.absent(self._at["first"]), self._table.name
-        had = absent + self._at["known"]
-        if absent <= self._table.declared.disappear_limit * had:
-            return None
-        return TooManyDisappeared(
-            f"{name}: {absent} of {had} rows are absent from a full read, more than {self._table.declared.disappear_limit:.1%};"
-            " nobody is deleted",
-            fix=f"ask the department why; if they are truly gone: onewindow source reread {name}, and then"
-            f" onewindow source resume {name}",
-        )

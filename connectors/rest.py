@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from connectors._ledger import Ledger
+from connectors._ledger import Ledgers
 from connectors._rest_client import Client, Clocks
 from connectors._rest_dataset import Api, Asked
 from connectors._rest_full import FullMemory, FullRead
@@ -39,14 +39,12 @@ class RestConnector:
         self._apis = {name: Api(source, name, self._client, self._clocks) for name in source.datasets}
         self._polls = {name: PollMemory() for name in source.datasets}
         self._fulls = {name: FullMemory() for name in source.datasets}
-        self._ledgers: dict[str, Ledger] = {}
+        self._ledgers = Ledgers(state, source.system)
 
     def close(self) -> None:
         """Let go of connections and files."""
         self._client.close()
-        for ledger in self._ledgers.values():
-            ledger.close()
-        self._ledgers.clear()
+        self._ledgers.close()
 
     # reading ---------------------------------------------------------------------------------------------------------
 
@@ -67,16 +65,11 @@ class RestConnector:
         if full:
             if after is None or serial != self._fulls[dataset].serial:  # not where the last page ended
                 self._fulls[dataset] = FullMemory(serial=serial)
-            yield from FullRead(api, self._fulls[dataset], self._ledger(dataset), after).pages()
+            yield from FullRead(api, self._fulls[dataset], self._ledgers.of(dataset), after).pages()
         else:
             if after is None or serial != self._polls[dataset].serial:
                 self._polls[dataset] = PollMemory(serial=serial)
             yield from Poll(api, self._polls[dataset], after).pages()
-
-    def _ledger(self, dataset: str) -> Ledger:
-        if dataset not in self._ledgers:
-            self._ledgers[dataset] = Ledger(self._state / f"{self._source.system}.{dataset}.ledger")
-        return self._ledgers[dataset]
 
     # looking around --------------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ from connectors._dialects import (
     moment,
     server,
 )
-from connectors._ledger import Ledger
+from connectors._ledger import Ledgers
 from connectors._samples import as_record, temporal_as_text
 from connectors._sql_full import FullScan, Scanned
 from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
@@ -132,20 +132,21 @@ class _Memory:
 class SqlConnector:
     """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg), MariaDB (pymysql) and SQLite.
 
-    ``password`` stays beside the URL and shows in no message. ``state``: a directory for what full reads have given. One thread at a time may pull a dataset; different datasets
-    may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
+    ``password`` stays beside the URL and shows in no message. ``state``: a directory for what full reads have given. One
+    thread at a time may pull a dataset; different datasets may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
     """
 
     def __init__(
         self,
         source: Source,
         password: str | None = None,
-        state: Path = Path(),
+        state: Path | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._monotonic, self._page_rows = source, monotonic, source.connector.page_rows
-        self._state, self._ledgers, self._scan_after = state, dict[str, Ledger](), dict[str, float]()
+        self._ledgers = Ledgers(state, source.system)
+        self._scans, self._scan_after = dict[str, tuple[float, Scanned]](), dict[str, float]()
         if source.connector.capture != "poll":
             raise SettingInvalid(
                 f"{source.system}: capture {source.connector.capture!r} is not available for kind sql",
@@ -168,9 +169,7 @@ class SqlConnector:
     def close(self) -> None:
         """Let go of connections and files."""
         self._engine.dispose()
-        for ledger in self._ledgers.values():
-            ledger.close()
-        self._ledgers.clear()
+        self._ledgers.close()
 
     # reading ---------------------------------------------------------------------------------------------------------
 
@@ -190,6 +189,7 @@ class SqlConnector:
             yield from self._whole(dataset, after) if full else self._polled(dataset, after)
         except SQLAlchemyError as error:
             self._tables.pop(dataset, None)
+            self._scans.pop(dataset, None)
             raise self._known(dataset, error) from error
 
     def _polled(self, dataset: str, after: Position | None) -> Iterator[Page]:
@@ -211,20 +211,19 @@ class SqlConnector:
         at_rest = after is not None and after["phase"] == "rest"
         if at_rest and began < self._scan_after.get(dataset, 0.0):
             return
-        scan = FullScan(self._scanned(dataset), self._ledger(dataset), after)
+        scan = FullScan(self._scanned(dataset), self._ledgers.of(dataset), after)
         yield from scan.pages()
         self._scan_after[dataset] = began + (scan.rows / RESWEEP_ROWS_S if scan.rows > FEW_ROWS else 0.0)
 
-    def _ledger(self, dataset: str) -> Ledger:
-        if dataset not in self._ledgers:
-            self._ledgers[dataset] = Ledger(self._state / f"{self._source.system}.{dataset}.ledger")
-        return self._ledgers[dataset]
-
     def _scanned(self, dataset: str) -> Scanned:
-        declared, table = self._source.datasets[dataset], self._looked_up(dataset, [])
-        return Scanned(
-            f"{self._source.system}.{dataset}", self._engine, table, declared, self._page_rows, self._after, self._place
-        )
+        """The declared table, looked up again once a minute."""
+        at, known = self._scans.get(dataset, (0.0, None))
+        if known is None or self._monotonic() - at > REFLECT_S:
+            declared, table = self._source.datasets[dataset], self._looked_up(dataset, [])
+            name = f"{self._source.system}.{dataset}"
+            known = Scanned(name, self._engine, table, declared, self._page_rows, self._after, self._place)
+            self._scans[dataset] = (self._monotonic(), known)
+        return known
 
     def _raise_if_restored(self, dataset: str, table: _Table, after: Position) -> None:
         """Raises PositionLost when the source is not the one that was read up to here, or an older state of it."""

@@ -143,6 +143,16 @@ def _plain_day(raw: str, form: str | None) -> Parsed[date] | None:
         return None
 
 
+def is_no_day(text: str) -> bool:
+    """Whether a cleaned text is a whole day that says nothing to ``day``: 00000000, 1900-01-00 and the like."""
+    if len(text) < 8:
+        return False
+    try:
+        return _day(text, None)[0] is None
+    except Refused:
+        return False
+
+
 def day(raw: object, *, form: str | None = None, on: date | None = None) -> Parsed[date]:
     """A day. ``form`` is the declared strptime form. Later than ``on`` is refused with DATE_FUTURE.
 

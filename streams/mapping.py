@@ -6,7 +6,6 @@ fields stand alone, they are compared: birth date and sex must agree with the ID
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
@@ -18,7 +17,6 @@ from contracts.reasons import Mend, Reason
 from contracts.sources import DatasetSource, FieldMap
 from contracts.texts import Refused
 
-_NO_DAY = re.compile(r"0{8}(0{6})?|0{4}[-/.]00?[-/.]00?( 00:00:00)?")
 Parse = Callable[[Any], tuple[Any, Mend | None]]
 
 
@@ -131,7 +129,7 @@ class RecordMap:
 def _says(raw: Any) -> bool:
     """Whether a column says anything. Systems fill the day of what has not happened with zeros: nobody has died on it."""
     text, _ = texts.clean(raw)
-    return not texts.is_blank(text) and not _NO_DAY.fullmatch(text)
+    return not texts.is_blank(text) and not dates.is_no_day(text)
 
 
 def _iso(parsed: tuple[date | None, Mend | None]) -> tuple[str | None, Mend | None]:

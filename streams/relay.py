@@ -146,10 +146,8 @@ class Relay:
         """Whether there is something to do, within so long."""
         if self._given or self._behind:
             return True
-        try:
-            async with asyncio.timeout(
-                seconds
-            ):  # wait_for of Python 3.11 forgets that it is cancelled when it is woken too
+        try:  # wait_for of Python 3.11 forgets that it is cancelled when it is woken too
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             return False

@@ -127,7 +127,7 @@ def test_more_absent_rows_than_allowed_are_asked_about_and_may_come_back(registe
     assert not grid.look()
     (asked,) = grid.pages[-1].asks
     assert asked.code == TooManyDisappeared.code
-    assert "10 of 10 rows" in asked.finding
+    assert "10 of 10 records" in asked.finding
     assert len([note for page in grid.pages for note in page.notes]) == 1
     assert not grid.look()
     assert not [note for page in grid.pages for note in page.notes]  # said once
@@ -222,6 +222,15 @@ def test_a_large_table_is_not_read_all_the_time(register):
     assert not grid.pages
     grid.now += 0.41  # 2,000 rows at 5,000 a second
     assert len(grid.look()) == 1
+
+
+def test_a_column_that_is_added_is_seen_within_the_minute(register):
+    grid = filled(register, 2)
+    grid.look()
+    grid.run("ALTER TABLE household ADD COLUMN phone VARCHAR(20)")
+    assert not grid.look()  # the table is not looked up at each look
+    grid.now += 61
+    assert ["phone" in change.record for change in grid.look()] == [True, True]
 
 
 def test_the_check_says_what_it_costs(register):

@@ -175,3 +175,16 @@ def test_instants():
     assert dates.instant("43831.5") == (datetime(2020, 1, 1, 4, tzinfo=UTC), Mend.EXCEL_SERIAL)
     assert reason(dates.instant, "9999-12-31T23:59:59-12:00") == Reason.DATE_IMPOSSIBLE
     assert reason(dates.day, "9999-12-31T23:59:59-12:00") == Reason.DATE_IMPOSSIBLE
+
+
+@pytest.mark.parametrize("text", ["00000000", "00000000000000", "0000-00-00", "0000-00-00 00:00:00", "1900-01-00"])
+def test_a_day_that_says_nothing(text):
+    assert dates.is_no_day(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["20250102", "2025年1月2日", "19500230", "0", "0.00", "000000", "已故，日期不详，见档案", "2000.00元"]
+)
+def test_what_says_something(text):
+    """A sum of zero and what can't be read are no day of zeros."""
+    assert not dates.is_no_day(text)

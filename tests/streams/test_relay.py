@@ -239,11 +239,9 @@ def test_it_ends_also_when_it_is_woken_at_that_moment(broker, tmp_path):
 
         relay = Relay(stage.store, stage.bootstrap, in_thread)
         task = asyncio.create_task(relay.run())
-        await until(lambda: relay._looked_at > 0 and not relay._behind)
-        for _ in range(20):  # until it waits
-            await asyncio.sleep(0.01)
+        await until(lambda: relay._wake._waiters)  # it has nothing to do
         relay._wake.set()
-        await asyncio.sleep(0)  # the wait is over, the waiting one has not gone on
+        await asyncio.sleep(0)  # one turn of the loop: the wait is over, and who waited has not gone on
         task.cancel()
         await asyncio.wait({task}, timeout=10)
         assert task.cancelled()
