@@ -210,6 +210,7 @@ class _Way:
 
     def pull(self, ended: Callable[[], bool]) -> None:
         """Publish and save all pages that the source has for now, or until ``ended`` says so."""
+        looked_at = self._now()  # what the source gets from here on may be missing, however long the publishing takes
         self._loaded, self._began = 0, time.monotonic()
         with closing(_pages(self._connector, self._writer.dataset, self._latest.position)) as pages:
             for page in pages:
@@ -221,7 +222,7 @@ class _Way:
             self._after(self._latest, snapshot_done=True)
         self.settle()
         nothing: dict[str, Any] = dict.fromkeys(("code", "text", "fix", "since", "rows", "total"))
-        self._board.set(state="live", rate=0.0, looked_at=self._now(), **nothing)
+        self._board.set(state="live", rate=0.0, looked_at=looked_at, **nothing)
 
     def _publish(self, page: Page) -> None:
         before, now = self._latest, self._now()

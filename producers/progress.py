@@ -16,10 +16,10 @@ class Progress:
     """A dataset at one moment.
 
     ``waiting`` comes with the code and text of the error that is waited out, and since when. ``rows`` and ``total``: of
-    the piece of work at hand, where known. ``looked_at``: when the source was last read to its end without an error.
-    ``reading`` and ``numbers``: of the events that are durable (``producers.positions.Saved``). ``published``, ``again``,
-    ``duplicates``, ``stale``: as saved durably, over all epochs. ``asks``: open questions. ``rate``: records a second
-    while loading.
+    the piece of work at hand, where known. ``looked_at``: when the last reading that came to the source's end without an
+    error began; all that the source held then is durable. ``reading`` and ``numbers``: of the events that are durable
+    (``producers.positions.Saved``). ``published``, ``again``, ``duplicates``, ``stale``: as saved durably, over all
+    epochs. ``asks``: open questions. ``rate``: records a second while loading.
     """
 
     system: str

@@ -177,6 +177,33 @@ def test_events_say_what_the_contract_wants(broker, system, started):
     assert versions[0] == version(1, 0, 0)
 
 
+class Twice(Source):
+    """Waits at the end of its first look for ``go_on``, and at the beginning of its second one for ``again``."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.go_on, self.again = threading.Event(), threading.Event()
+
+    def pull(self, dataset: str, after: Position | None) -> Iterator[Page]:
+        if self.pulled:
+            self.again.wait(20)
+        yield from super().pull(dataset, after)
+        self.go_on.wait(20)
+
+
+def test_a_source_was_looked_at_when_the_look_began(started):
+    """What came into the source while the look was being published was not seen by it."""
+    source = Twice()
+    run = started(source)
+    run.until(lambda now: now.rows == 3)
+    came = time.time()
+    source.go_on.set()
+    run.until(lambda now: now.looked_at is not None)
+    assert run.producer.progress.looked_at < came
+    source.again.set()
+    run.until(lambda now: now.looked_at > came)
+
+
 def test_a_restart_goes_on_where_it_stood_under_a_new_epoch(broker, system, started):
     source = Source(55)
     first = started(source)
