@@ -331,7 +331,7 @@ def _names(table: sa.Table) -> tuple[str, ...]:
 
 def _without_nul(values: Sequence[bytes]) -> Sequence[bytes]:
     """PostgreSQL holds no U+0000 in text; what a source smuggled in becomes U+FFFD, in every database alike."""
-    if not any(b"\\u0000" in value for value in values):
+    if b"\\u0000" not in b"\n".join(values):  # looked for in all at once: there is none
         return values
     return [_NUL.sub(rb"\1\\ufffd", value) for value in values]
 

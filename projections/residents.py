@@ -21,13 +21,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from contracts.events import RESIDENT_TOPIC, Asserted, Held, ResidentEvent, Retracted, Value
-from contracts.fields import FIELDS, RESIDENT_FIELDS
 from projections import bulk
 from projections.communities import Deltas, Traits
 from projections.tables import assertion, benefit, community, resident
@@ -40,7 +38,6 @@ _decode = msgspec.json.Decoder(dict[str, str | int | bool | None]).decode
 _STATE = ("record_key", "resident_id", "revision", "live", "held_revision", "held_reason")
 _MEMBER = ("resident_id", "system", "dataset", "record_key", "as_of", "provisional", "held_reason", "fields")
 _TRAITS = ("resident_id", *Traits._fields)
-_KINDS: tuple[type[Any], ...] = tuple(bool if FIELDS[name].kind == "flag" else str for name in RESIDENT_FIELDS)
 _traits = itemgetter(*(list(resident.c.keys()).index(name) for name in Traits._fields))
 
 
@@ -90,8 +87,6 @@ class Residents:
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
-        self._seen: set[tuple[type[Any], ...]] = set()
-        """Types of the fields of a resident that were found to be as declared."""
 
     def apply(self, events: Sequence[ResidentEvent], view: sa.Connection) -> None:
         """Fold a batch into the view. Raises bulk.Collision when another worker inserted one of its records meanwhile."""
@@ -146,8 +141,6 @@ class Residents:
 
     def _resident(self, resident_id: str, members: list[Member]) -> tuple[bulk.Row, Traits]:
         values, provenance = decide(members, self.authority)
-        if (types := tuple(map(type, values))) not in self._seen:
-            values = _as_declared(values, types, self._seen)
         provisional = members[0].provisional and all(member.provisional for member in members)
         held = sum([member.held for member in members])
         row = (resident_id, *values, provisional, len(members), held, provenance)
@@ -167,14 +160,6 @@ class Assertions:
         stored, records = _fold(events, view)
         changed = [record for record in records.values() if record.event is not None or record.held_changed]
         _write_assertions(view, changed, stored)
-
-
-def _as_declared(values: list[Value], types: tuple[type[Any], ...], seen: set[tuple[type[Any], ...]]) -> list[Value]:
-    """The values in the types of their columns. The mapping made them so; one of another type may not stop the view."""
-    made = [None if value is None else kind(value) for value, kind in zip(values, _KINDS, strict=True)]
-    if types == tuple(map(type, made)):
-        seen.add(types)
-    return made
 
 
 def _fold(events: Sequence[ResidentEvent], view: sa.Connection) -> tuple[set[Key], dict[Key, _Record]]:

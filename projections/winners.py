@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from json.encoder import encode_basestring as _text
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from contracts.errors import SettingInvalid
 from contracts.events import Value
-from contracts.fields import RESIDENT_FIELDS
+from contracts.fields import FIELDS, RESIDENT_FIELDS
 
 Rule = Literal["only source", "authority", "recency", "tie"]
 
 DEFAULT = "default"
 _canonical = msgspec.json.Encoder(order="deterministic")
-_encode = msgspec.json.Encoder().encode
 _PLANS = 4_096  # patterns of who says what; a city has some dozens
 _NOTHING: Mapping[str, Value] = dict.fromkeys(RESIDENT_FIELDS)
+_KINDS: tuple[type[Any], ...] = tuple(bool if FIELDS[name].kind == "flag" else str for name in RESIDENT_FIELDS)
 
 
 class Member(NamedTuple):
@@ -87,15 +88,17 @@ class Authority:
                 rule = _rule(found, pattern)
                 wins[winner].setdefault(rule, []).append(name)
         tails = tuple((at, "," + _canonical.encode({"wins": won}).decode()[1:]) for at, won in enumerate(wins) if won)
-        return _Plan(tuple(cells), tails)
+        return _Plan(tuple(cells), tails, set())
 
 
 class _Plan(NamedTuple):
-    """For each of RESIDENT_FIELDS the number of the winning member (one past the last: nobody speaks) and the field's
-    name; and for each member that wins something, the end of its provenance."""
+    """``cells``: for each of RESIDENT_FIELDS the number of the winning member (one past the last: nobody speaks) and the
+    field's name. ``tails``: for each member that wins something, the end of its provenance. ``sound``: types of values that
+    were found to be as declared, with none missing where somebody speaks."""
 
     cells: tuple[tuple[int, str], ...]
     tails: tuple[tuple[int, str], ...]
+    sound: set[tuple[type[Any], ...]]
 
 
 def _rule(found: list[tuple[int, int]], pattern: tuple[_Speaker, ...]) -> Rule:
@@ -113,23 +116,22 @@ def _recency(member: Member) -> str:
 
 
 def _pattern(members: Sequence[Member]) -> tuple[_Speaker, ...]:
-    """What of these sorted members decides who wins."""
+    """What of these sorted members decides who wins, if no field of theirs is null."""
+    if len(members) == 1:
+        system, dataset, _, _, _, _, fields = members[0]
+        return ((system, dataset, tuple(fields), 0),)
     pattern = []
-    place, before = 0, None
+    place, before = 0, _recency(members[0])
     for member in members:
-        if before is not None and _recency(member) != before:
-            place += 1
-        before = _recency(member)
-        fields = member.fields
-        said = tuple(fields)
-        if None in fields.values():
-            said = tuple(name for name in said if fields[name] is not None)
-        pattern.append((member.system, member.dataset, said, place))
+        if (at := _recency(member)) != before:
+            place, before = place + 1, at
+        pattern.append((member.system, member.dataset, tuple(member.fields), place))
     return tuple(pattern)
 
 
 def decide(members: list[Member], authority: Authority) -> tuple[list[Value], str]:
-    """The winning values in the order of RESIDENT_FIELDS, and their provenance as canonical JSON.
+    """The winning values in the order of RESIDENT_FIELDS, in the types of their columns, and their provenance as canonical
+    JSON. The mapping made them of these types; one of another may not stop the view. A field that is null says nothing.
 
     Provenance is a list of the records that win something: ``system``, ``dataset``, ``record_key``, ``as_of``, and
     ``wins``, by rule the names of the fields. ``members`` are the live assertions of one resident, one at least, in any
@@ -142,11 +144,22 @@ def decide(members: list[Member], authority: Authority) -> tuple[list[Value], st
     said = [member.fields for member in members]
     said.append(_NOTHING)
     values = [said[at][name] for at, name in plan.cells]
+    types = tuple(map(type, values))
+    if types not in plan.sound:
+        if any(value is None and at < len(members) for value, (at, _) in zip(values, plan.cells, strict=True)):
+            return decide([_spoken(member) for member in members], authority)
+        values = [None if value is None else kind(value) for value, kind in zip(values, _KINDS, strict=True)]
+        if types == tuple(map(type, values)):
+            plan.sound.add(types)
     return values, "[" + ",".join([_head(members[at]) + tail for at, tail in plan.tails]) + "]"
 
 
+def _spoken(member: Member) -> Member:
+    """The member without what it says nothing about."""
+    return member._replace(fields={name: value for name, value in member.fields.items() if value is not None})
+
+
 def _head(member: Member) -> str:
-    where = {
-        "as_of": member.as_of, "dataset": member.dataset, "record_key": member.record_key, "system": member.system,
-    }  # fmt: skip
-    return _encode(where).decode()[:-1]
+    system, dataset, record_key, as_of, _, _, _ = member
+    when = "null" if as_of is None else _text(as_of)
+    return f'{{"as_of":{when},"dataset":{_text(dataset)},"record_key":{_text(record_key)},"system":{_text(system)}'

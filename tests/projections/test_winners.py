@@ -58,6 +58,18 @@ def test_a_source_that_is_silent_does_not_win(more: list[Member]):
     assert decide([elder], AUTHORITY) == ([None] * len(RESIDENT_FIELDS), "[]")
 
 
+def test_values_come_in_the_types_of_their_columns():
+    values = dict(zip(RESIDENT_FIELDS, decide([member("civil.elder", name=7, alive=1)], AUTHORITY)[0], strict=True))
+    assert (values["name"], values["alive"], values["phone"]) == ("7", True, None)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_provenance_is_canonical_whatever_a_key_holds(text: str):
+    provenance = decide([Member("s", text, text, text, False, False, {"name": "a"})], AUTHORITY)[1]
+    assert provenance == canonical(json.loads(provenance))
+    assert json.loads(provenance)[0]["record_key"] == text
+
+
 def test_false_is_a_value():
     assert winner("alive", member("civil.elder", alive=False), member("hrss.person", alive=True))[0] is False
 
@@ -101,7 +113,8 @@ def test_the_fingerprint_follows_the_order_and_nothing_else():
 
 sources = st.sampled_from(["civil.elder", "hrss.person", "grid.home"])
 days = st.sampled_from([None, "2026-01-01", "2026-01-02"])
-said = st.dictionaries(st.sampled_from(["name", "phone", "sex", "alive"]), st.sampled_from([None, "a", "b"]))
+texts, flags = st.sampled_from([None, "a", "b"]), st.sampled_from([None, True, False])
+said = st.fixed_dictionaries({}, optional={"name": texts, "phone": texts, "sex": texts, "alive": flags})
 
 
 @given(st.data(), st.lists(st.tuples(sources, days, said), min_size=1, max_size=4))
