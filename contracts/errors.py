@@ -140,10 +140,9 @@ class NothingToPropose(ConfigError):
 
 
 class KeyUnknown(ConfigError):
-    """``onewindow source add`` found nothing that names a record, or, in a database that is read again and again, nothing
-    that tells which rows have changed. Nothing was written."""
+    """``onewindow source add`` found nothing that names a record. Nothing was written."""
 
-    code, chinese = "OW-1115", "找不到可用的主键列或游标列,未写入任何文件"
+    code, chinese = "OW-1115", "找不到可用的主键列,未写入任何文件"
 
 
 # 12xx: sources -------------------------------------------------------------------------------------------------------

@@ -89,9 +89,9 @@ EXPLAINED: dict[str, Explained] = {
         "用 --dataset 指定表，等表中有数据后再试，或参照 docs/configuration.md 手工编写来源文件。",
     ),
     "OW-1115": Explained(
-        "`onewindow source add` 找不到能标识一条记录的列；或对于反复查询的数据库，找不到能说明哪些行有变化的列。没有写入任何文件。",
-        "Ask the department for a view with a key and an update time, or declare the key by hand; without a cursor the whole table is read each time.",
-        "请部门提供带有主键和更新时间的视图，或手工声明 key；不声明 cursor 时每次读取整张表。",
+        "`onewindow source add` 找不到能标识一条记录的列。没有写入任何文件。",
+        "Ask the department for a view with a key, or declare the key by hand: docs/configuration.md.",
+        "请部门提供带有主键的视图，或参照 docs/configuration.md 手工声明 key。",
     ),
     "OW-1201": Explained(
         "业务系统没有应答。OneWindow 会不断重试，其他来源照常进行。",

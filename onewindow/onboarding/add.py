@@ -28,7 +28,7 @@ from onewindow.onboarding.write import NOBODY, Doubt, Header, written
 from onewindow.settings import Deployment
 from onewindow.yaml_files import load
 
-_FIX = "let the department give you a view with a key and an update time, and name it with --dataset; or declare {what} by hand: docs/configuration.md"
+_FIX = "let the department give you a view with a key, and name it with --dataset; or declare the key by hand: docs/configuration.md"
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,10 @@ def _dataset_name(given: str, table: str, taken: Sequence[Proposal]) -> str:
 
 def _nothing(system: str, left_out: Sequence[LeftOut]) -> OneWindowError:
     """Of all that was left out, the error that is nearest to success: one that a person can do something about."""
-    by = {
-        why: [f"{each.name}: {each.reason}" for each in left_out if each.why == why]
-        for why in ("key", "cursor", "unreadable")
-    }
+    by = {why: [f"{each.name}: {each.reason}" for each in left_out if each.why == why] for why in ("key", "unreadable")}
     said = "; ".join(f"{each.name}: {each.reason}" for each in left_out[:5])
     if by["key"]:
-        return KeyUnknown(f"{system}: {by['key'][0]}", fix=_FIX.format(what="key"))
-    if by["cursor"]:
-        fix = _FIX.format(what="the table") + "; without cursor it is read whole each time"
-        return KeyUnknown(f"{system}: {by['cursor'][0]}", fix=fix)
+        return KeyUnknown(f"{system}: {by['key'][0]}", fix=_FIX)
     if not left_out:
         return NothingToPropose(
             f"{system}: there is no table or file to be seen",
@@ -178,12 +172,13 @@ def _told(
 
 
 def _dataset_told(proposal: Proposal) -> dict[str, Any]:
-    named = {"key": proposal.key, "cursor": proposal.cursor}
+    named = {"key": proposal.key, "cursor": proposal.trusted_cursor}
     return {
         "dataset": proposal.dataset,
         "table": proposal.sampled.name,
         "rows": len(proposal.sampled.records),
         "accepted": proposal.accepted,
+        "read_whole": proposal.polled and proposal.trusted_cursor is None,
         **{
             name: each and {"columns": list(each.columns), "confidence": round(each.confidence, 2), "reason": each.reason}
             for name, each in named.items()

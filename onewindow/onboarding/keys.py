@@ -93,13 +93,16 @@ def _rank(column: Column, placed: Mapping[str, str]) -> int:
     return 2 if hint is not None and hint.means in ("key", "version") else 1
 
 
-def cursor_of(columns: Sequence[Column], key: Named) -> Named | None:
-    """The column that rises with each change: an update time, else what at least shows new rows."""
-    found = [candidate for column in columns if (candidate := _cursor(column, key)) is not None]
+def cursor_of(columns: Sequence[Column]) -> Named | None:
+    """The column that may rise with each change: an update time, a version, a point in time; the one that is surest.
+
+    What shows new rows alone, a growing key or the time a row was made, is none: changes of old rows would be missed.
+    """
+    found = [candidate for column in columns if (candidate := _cursor(column)) is not None]
     return max(found, key=lambda candidate: candidate.confidence, default=None)
 
 
-def _cursor(column: Column, key: Named) -> Named | None:
+def _cursor(column: Column) -> Named | None:
     hint = name_hint(column.name)
     means = hint.means if hint is not None else ""
     if not column.always_filled:
@@ -108,8 +111,6 @@ def _cursor(column: Column, key: Named) -> Named | None:
     if numbers:
         if means == "version" and column.unique:
             return Named((column.name,), 0.6, "a growing number, by its name; see that it rises at every change")
-        if key.columns == (column.name,):
-            return Named((column.name,), 0.3, "there is no update time: new rows are seen, CHANGES OF OLD ROWS ARE NOT")
         return None
     timed = any(word in column.kind.upper() for word in ("TIME", "DATE"))
     if not _rises_as_written(column, timed=timed):
@@ -117,8 +118,6 @@ def _cursor(column: Column, key: Named) -> Named | None:
     late = "" if timed else "; it is kept as text, so a transaction that commits late is missed"
     if means == "updated":
         return Named((column.name,), 0.92 if timed else 0.75, f"the update time, by its name; never empty{late}")
-    if means == "created":
-        return Named((column.name,), 0.35, f"when a row was made: CHANGES OF OLD ROWS ARE NOT SEEN{late}")
     if timed and means == "" and len(column.counted) > len(column.values) / 2:
         return Named((column.name,), 0.4, f"a point in time; see that it is set at every change{late}")
     return None

@@ -79,16 +79,23 @@ class Unplaced:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a source file should say of one table or file."""
+    """What a source file should say of one table or file. ``polled``: a table, which has a cursor or is read whole.
+    ``cursor``: the column that may be one."""
 
     dataset: str
     sampled: Sampled
     key: Named
+    polled: bool
     cursor: Named | None
     placed: Sequence[Placed]
     unplaced: Sequence[Unplaced]
     accepted: int
     children: int
+
+    @property
+    def trusted_cursor(self) -> Named | None:
+        """The cursor, if it is likely enough that it rises with each change: where it does not, changes are missed."""
+        return self.cursor if self.cursor is not None and self.cursor.confidence > 0.5 else None
 
     @property
     def mapping(self) -> dict[str, dict[str, Any]]:
@@ -98,7 +105,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A table or file of which no dataset can be made, and why. ``why``: empty, nobody, key or cursor."""
+    """A table or file of which no dataset can be made, and why. ``why``: empty, nobody, key or unreadable."""
 
     name: str
     why: str
@@ -122,7 +129,7 @@ def mapped(each: Placed) -> dict[str, Any]:
 
 
 def proposed(sampled: Sampled, dataset: str, today: date, *, polled: bool) -> Proposal | LeftOut:
-    """What a source file should say of a table. ``polled``: a database, which needs a cursor."""
+    """What a source file should say of a table. ``polled``: a table of a database."""
     if not sampled.records:
         return LeftOut(sampled.name, "empty", "it is empty: nothing can be told from it yet")
     columns = list(columns_of(sampled.kinds, sampled.records))
@@ -139,10 +146,10 @@ def proposed(sampled: Sampled, dataset: str, today: date, *, polled: bool) -> Pr
             sampled.name, "key",
             f"no column and no two columns are unique and never empty in the {len(sampled.records):,} rows looked at",
         )  # fmt: skip
-    cursor = keys.cursor_of(columns, key) if polled else None
-    if polled and cursor is None:
-        return LeftOut(sampled.name, "cursor", "no column tells when a row was changed, and none grows")
-    return Proposal(dataset, sampled, key, cursor, placed, unplaced, accepted, _children(columns, placed, today))
+    cursor = keys.cursor_of(columns) if polled else None
+    return Proposal(
+        dataset, sampled, key, polled, cursor, placed, unplaced, accepted, _children(columns, placed, today)
+    )
 
 
 # columns and fields --------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ def added(found: dict[str, Any], where: str) -> Iterator[RenderableType]:
             f"{dataset['rows']:,} records looked at, {dataset['accepted']:,} of them would be accepted;"
             f" key {', '.join(dataset['key']['columns'])}"
             + (f"; cursor {dataset['cursor']['columns'][0]}" if dataset["cursor"] else "")
+            + ("; no cursor: the whole table is read each time" if dataset["read_whole"] else "")
         )
         yield _fields(dataset)
         if dataset["not_mapped"]:

@@ -109,23 +109,23 @@ def _connector(out: _Lines, header: Header) -> None:
     if origin.kind == "postgres":
         out.add(
             "  capture: poll",
-            "tables are looked at again and again; a deleted row is not seen. log sees it: docs/log-capture.md",
+            "tables are looked at again and again; with a cursor, a deleted row is not seen. log sees it: docs/log-capture.md",
         )
     else:
-        out.add("  capture: poll", "tables are looked at again and again; a deleted row is not seen")
+        out.add("  capture: poll", "tables are looked at again and again; with a cursor, a deleted row is not seen")
     out.add(f"  url: {scalar(origin.url or '')}")
     if header.password_file:
         out.add(f"  password_file: {scalar(header.password_file)}", "for this user alone; never in this file")
 
 
 def _dataset(out: _Lines, proposal: Proposal) -> None:
-    sampled, files = proposal.sampled, proposal.cursor is None
+    sampled = proposal.sampled
     out.add(f"  {proposal.dataset}:")
     seen = f"{len(sampled.records):,} records looked at, {proposal.accepted:,} of them would be accepted"
     out.add(f"    title: {scalar(sampled.name)}", seen)
     if proposal.children:
         out.add(f"    # sensitive 敏感: {proposal.children:,} of them speak of {SENSITIVE['minor']} (PIPL art. 28, 31)")
-    if files:
+    if not proposal.polled:
         out.add(f"    pattern: {scalar(sampled.name)}", sampled.shape or "{period} is year and month")
     else:
         schema, _, table = sampled.name.rpartition(".")
@@ -133,8 +133,8 @@ def _dataset(out: _Lines, proposal: Proposal) -> None:
         if schema:
             out.add(f"    schema_name: {scalar(schema)}")
     _named(out, f"    key: [{', '.join(map(scalar, proposal.key.columns))}]", f"{proposal.dataset}.key", proposal.key)
-    if proposal.cursor is not None:
-        _named(out, f"    cursor: {scalar(proposal.cursor.columns[0])}", f"{proposal.dataset}.cursor", proposal.cursor)
+    if proposal.polled:
+        _cursor(out, proposal)
     out.add("    map:")
     for placed in proposal.placed:
         _field(out, proposal.dataset, placed)
@@ -148,6 +148,18 @@ def _named(out: _Lines, text: str, what: str, named: Named) -> None:
     line = out.add(text, f"{sure(named.confidence)}: {named.reason}")
     if named.confidence < SURE:
         out.doubt(line, what, named.confidence, named.reason)
+
+
+def _cursor(out: _Lines, proposal: Proposal) -> None:
+    what, maybe = f"{proposal.dataset}.cursor", proposal.cursor
+    if (cursor := proposal.trusted_cursor) is not None:
+        _named(out, f"    cursor: {scalar(cursor.columns[0])}", what, cursor)
+        return
+    reason = "no column surely rises with each change, so the whole table is read each time; deleted rows are seen"
+    if maybe is not None:
+        reason += f". {maybe.columns[0]} may be one, {maybe.confidence:.0%}: {maybe.reason}"
+    line = out.add(f"    # cursor: {scalar(maybe.columns[0]) if maybe else 'COLUMN'}", _said(reason))
+    out.doubt(line, what, 0.5, reason)
 
 
 def _field(out: _Lines, dataset: str, each: Placed) -> None:

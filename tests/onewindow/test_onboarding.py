@@ -232,17 +232,17 @@ def test_a_number_of_the_row_is_a_key_only_where_nothing_else_is():
 
 
 def test_cursors():
-    key = key_of([column("id", list(range(40)), "INTEGER")], (), {})
     stamps = [f"2026-01-{n % 28 + 1:02d} 08:00:00" for n in range(40)]
     id_ = column("id", list(range(40)), "INTEGER")
-    assert cursor_of([id_, column("updated_at", stamps, "DATETIME")], key).confidence > 0.8
-    as_text = cursor_of([id_, column("gxsj", stamps)], key)
+    assert cursor_of([id_, column("updated_at", stamps, "DATETIME")]).confidence > 0.8
+    as_text = cursor_of([id_, column("gxsj", stamps)])
     assert as_text.columns == ("gxsj",)
     assert "kept as text" in as_text.reason
     unordered = [f"2026/{n % 12 + 1}/1" for n in range(40)]  # as texts, 2026/10/1 comes before 2026/2/1
-    assert cursor_of([id_, column("gxsj", unordered)], key).columns == ("id",)
-    assert cursor_of([id_, column("updated_at", [*stamps[1:], None], "DATETIME")], key).columns == ("id",)
-    assert cursor_of([column("nr", ["a"])], key) is None
+    assert cursor_of([id_, column("gxsj", unordered)]) is None  # a growing key shows new rows and no changed one
+    assert cursor_of([id_, column("updated_at", [*stamps[1:], None], "DATETIME")]) is None
+    assert cursor_of([id_, column("created_at", stamps, "DATETIME")]) is None
+    assert cursor_of([column("some_time", stamps, "DATETIME")]).confidence < 0.5
 
 
 @pytest.mark.parametrize(("rows", "why"), [([], "empty"), ([{"a": "x", "b": "y"}] * 30, "nobody"),
