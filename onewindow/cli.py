@@ -427,6 +427,19 @@ def source_reread(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET
     _print(found) if as_json else typer.echo(f"{dataset} is read again from its beginning.")
 
 
+@app.command()
+def plan(as_json: Json = False) -> None:
+    """What the files of the deployment, as they are now, would change of what is there. Changes nothing.
+
+    Exit 0: nothing is to be done. Exit 1: something is, by itself or by a command that is named.
+    """
+    from onewindow import planning, show
+
+    found = planning.plan(_deployment())
+    _print(found) if as_json else show.plan(found)
+    raise typer.Exit(0 if found["as_declared"] else 1)
+
+
 @topics.command("plan")
 def topics_plan(as_json: Json = False) -> None:
     """Where the cluster differs from what the deployment needs, and the ACLs of each role. Changes nothing.

@@ -214,6 +214,18 @@ def discovered(found: list[dict[str, Any]]) -> None:
             out.print(f"  {column:<24} {kind}", style="dim", soft_wrap=True)
 
 
+def plan(found: dict[str, Any]) -> None:
+    """Each step: what, and what does it."""
+    for step in found["steps"]:
+        out.print(Text(step["about"], "bold") + Text(f": {step['finding']}"), soft_wrap=True)
+        takes = "" if step["events"] is None else f" ({step['events']:,} of them; about {step['about_s']:,} s)"
+        out.print(f"  {step['then']}{takes}", soft_wrap=True, markup=False, highlight=False)
+    for each in found["unknown"]:
+        out.print(Text("not looked at: ", "yellow") + Text(each), soft_wrap=True)
+    if found["as_declared"]:
+        out.print("all is as declared: nothing is to be done")
+
+
 def cluster_plan(found: dict[str, Any]) -> None:
     """What differs in the cluster, a line each, then the recipes for ACLs."""
     lines = [f"{topic}: {', '.join(what)}" for topic, what in found.get("done", {}).items()]

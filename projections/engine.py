@@ -111,8 +111,7 @@ class ViewEngine:
         Raises ViewOutdated when it was made by another version or declaration, AnotherLog when its offsets belong to
         another cluster or topic. Nothing is changed then.
         """
-        wanted = {"schema": str(SCHEMA_VERSION), "authority": self.authority.fingerprint}
-        wanted.update((f"projection.{each.name}", str(each.version)) for each in self.projections)
+        wanted = self._maker()
         with writing(self.engine) as view:
             if view.dialect.name == "postgresql":
                 view.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
@@ -120,7 +119,7 @@ class ViewEngine:
             for each in self.projections:
                 for table in each.tables:
                     table.create(view, checkfirst=True)
-            found = dict(view.execute(sa.select(meta.c.name, meta.c.value)).all())
+            found = _made_by(view)
             if not found:
                 view.execute(sa.insert(meta), [{"name": name, "value": value} for name, value in wanted.items()])
             elif found != wanted:
@@ -128,6 +127,17 @@ class ViewEngine:
             self._recognise(view, identity)
             view.execute(sa.delete(meaning))
             view.execute(sa.insert(meaning), [dict(zip(meaning.c.keys(), row, strict=True)) for row in meanings()])
+
+    def _maker(self) -> dict[str, str]:
+        """What a view is made by: the versions of this code, and the declaration."""
+        versions = {f"projection.{each.name}": str(each.version) for each in self.projections}
+        return {"schema": str(SCHEMA_VERSION), "authority": self.authority.fingerprint, **versions}
+
+    def outdated(self) -> ViewOutdated | None:
+        """What ``prepare`` would raise of a view that is there, made by another version or declaration. Changes nothing."""
+        with reading(self.engine) as view:
+            found, wanted = _made_by(view), self._maker()
+        return _outdated(found, wanted) if found not in ({}, wanted) else None
 
     def _recognise(self, view: sa.Connection, identity: LogIdentity) -> None:
         known = {row.topic: (row.cluster_id, row.topic_id) for row in view.execute(sa.select(log))}
@@ -334,6 +344,10 @@ def _without_nul(values: Sequence[bytes]) -> Sequence[bytes]:
     if b"\\u0000" not in b"\n".join(values):  # looked for in all at once: there is none
         return values
     return [_NUL.sub(rb"\1\\ufffd", value) for value in values]
+
+
+def _made_by(view: sa.Connection) -> dict[str, str]:
+    return dict(view.execute(sa.select(meta.c.name, meta.c.value)).all())
 
 
 def _outdated(found: Mapping[str, str], wanted: Mapping[str, str]) -> ViewOutdated:
