@@ -281,9 +281,8 @@ class ConnectorSource(Declared):
     """How to reach the system. ``url`` and ``password_file`` for ``sql``, ``postgres`` and ``mysql``; ``folder`` for ``files``.
 
     ``capture`` of ``postgres`` and ``mysql``: ``log`` reads the database's log (logical replication, the row binlog), ``poll``
-    its tables. ``slot``: the
-    name of replication slot and publication, ``onewindow_<system>`` unless given; two deployments that read one server
-    need names of their own. ``wal_warn_mb``: from how much log that the server keeps for this slot on it is said;
+    its tables. ``slot``: the name of replication slot and publication, ``onewindow_<system>`` unless given; two deployments
+    that read one server need names of their own. ``wal_warn_mb``: from how much log that the server keeps for this slot on it is said;
     ``wal_limit_mb``: from how much on the slot is given up, to protect the server; the datasets are then read anew.
 
     ``rest``: ``url`` is the address that endpoints lie below, ``login`` how to show who asks; ``requests_per_s`` is never
