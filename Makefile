@@ -57,9 +57,10 @@ benchmarks: $(READY)  ## beside Debezium, a hand-written loop and COPY: half an 
 	$(BIN)/python tests/services/install.py
 	$(BIN)/python -m benchmarks
 
-docs: $(READY)  ## write docs/schemas and docs/errors.md anew from the code
+docs: $(READY)  ## write docs/schemas, docs/errors.md and the table of docs/connectors.md anew from the code
 	$(BIN)/python -m contracts.schemas docs/schemas
 	$(BIN)/python -m onewindow.errors_page docs/errors.md
+	$(BIN)/python -W ignore tests/badsources/table.py docs/connectors.md
 
 lock: $(READY)  ## pin the dependencies anew
 	$(BIN)/python -m pip install --quiet pip-tools

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -78,7 +79,7 @@ def engine(url: URL, *, connections: int) -> Engine:
     """An engine whose connections only read, commit nothing and wait for nobody long."""
     options: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
     if url.get_backend_name() == "sqlite":  # opened for each statement: the file may be replaced by another
-        made = sa.create_engine(url, poolclass=sa.NullPool, **options)
+        made = sa.create_engine(_existing(url), poolclass=sa.NullPool, **options)
         event.listen(made, "connect", _prepare_sqlite)
         return made
     options |= {
@@ -98,6 +99,14 @@ def engine(url: URL, *, connections: int) -> Engine:
     if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
         event.listen(made, "connect", prepare_postgres)
     return made
+
+
+def _existing(url: URL) -> URL:
+    """SQLite would make a file that is not there, and an empty database of it."""
+    if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
+        return url
+    path = quote(str(Path(url.database).absolute()))
+    return url.set(database=f"file:{path}", query={**url.query, "mode": "rw", "uri": "true"})
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

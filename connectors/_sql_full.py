@@ -2,7 +2,8 @@
 that orders changes.
 
 Rows are read in the order of their keys, page by page, so that one that is there all the while is seen once, whatever is
-written meanwhile. What differs from what is known is given; then the keys that did not come as deletes, unless more than ``disappear_limit`` have disappeared (guarantee 10): then a person is asked.
+written meanwhile. What differs from what is known is given; then the keys that did not come as deletes, unless more than
+``disappear_limit`` have disappeared (guarantee 10): then a person is asked. Of rows with one key one is taken, and it is said.
 
 A read that a restart broke off goes on behind the last page that was given. What it had seen behind that is given once more.
 
@@ -29,6 +30,7 @@ from connectors._ledger import Ledger, beginning, disappeared, raise_if_lost
 from connectors._samples import as_record, temporal_as_text
 from connectors.base import Delete, Page, Position, Question, Upsert
 from connectors.values import joined_key, storable
+from contracts.errors import KeyRepeated
 from contracts.sources import DatasetSource
 
 _QUIET_PAGES = 20
@@ -96,6 +98,16 @@ class Scanned:
         return Upsert(row.key, row.record, at, None, place)
 
 
+def _one_of_each(rows: Sequence[Row]) -> list[Row]:
+    """Of rows with one key the same each time, whatever order the database gives them in."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        other = found.get(row.key)
+        if other is None or row.mark > other.mark:
+            found[row.key] = row
+    return list(found.values())
+
+
 class FullScan:
     """One pull."""
 
@@ -103,6 +115,7 @@ class FullScan:
         self._table, self._ledger = table, ledger
         self.rows = 0
         """How many rows this pull has read."""
+        self._noted = False
         self._at: dict[str, Any] = dict(after) if after is not None else beginning(ledger) | {"first": 0}
         raise_if_lost(ledger, self._at, table.name)
 
@@ -120,11 +133,26 @@ class FullScan:
             rows = self._table.page(at["key"])
             last, quiet = len(rows) < self._table.page_rows, quiet + 1
             self.rows += len(rows)
-            changes = self._entered(rows, number)
-            if changes or quiet == _QUIET_PAGES:
+            single = _one_of_each(rows)
+            changes, notes = self._entered(single, number), self._doubled(len(rows) - len(single))
+            if changes or notes or quiet == _QUIET_PAGES:
                 quiet, done = 0, at["came"]
-                yield self._page(changes, snapshot=at["anew"], done=done, total=max(total or 0, done))
+                yield self._page(changes, notes=notes, snapshot=at["anew"], done=done, total=max(total or 0, done))
         yield from self._ended(number)
+
+    def _doubled(self, count: int) -> list[str]:
+        """What is to be said of rows that share their key with others, once in a pull."""
+        if not count or self._noted:
+            return []
+        self._noted = True
+        return [
+            str(
+                KeyRepeated(
+                    f"{self._table.name}: {count} rows of one page have the key of another one; of each key one is taken",
+                    fix="set key to columns that together name one row, or let the department remove the double ones",
+                )
+            )
+        ]
 
     def _entered(self, rows: Sequence[Row], number: int) -> list[Upsert | Delete]:
         """Note a page in ledger and position. Gives its changes."""

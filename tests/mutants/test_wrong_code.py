@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mutants.blind import BLIND
 from mutants.wrong_code import MUTANTS, Mutant
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -37,11 +38,11 @@ def run(directory: Path, *tests: str):
 
 
 def test_the_code_as_it_is_passes_them(copy):
-    done = run(copy, *sorted({mutant.tests for mutant in MUTANTS}))
+    done = run(copy, *sorted({mutant.tests for mutant in [*MUTANTS, *BLIND]}))
     assert done.returncode == 0, done.stdout[-3_000:]
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.kind)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *BLIND], ids=lambda mutant: mutant.kind)
 def test_a_mutant_is_caught(copy, mutant: Mutant):
     file = copy / mutant.path
     good = file.read_text(encoding="utf-8")
