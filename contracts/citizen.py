@@ -33,7 +33,7 @@ _INNER = re.compile(f"[{EDGES}]+")
 _HYPHENS = re.compile("[-‐‑‒–—―−]")
 _SCIENTIFIC = re.compile(r"\d+(\.\d+)?E\+?\d+", re.ASCII | re.IGNORECASE)
 _MASKED = re.compile(r"(?=.*([*●•×∗✱#]|X{3,}))[\dX*●•×∗✱#]+", re.ASCII | re.IGNORECASE)
-_INSIDE = re.compile(r"(?<!\d)\d{15}(\d\d[\dXx])?(?!\d)")
+_INSIDE = re.compile(r"(?<!\d)\d{15}(\d\d[\dXx])?([1-7][1-4])?(?!\d)")
 _DIGITS = re.compile(r"\d*X?", re.ASCII)
 
 
@@ -80,7 +80,8 @@ def mask(number: str) -> str:
 
 
 def masked(text: str) -> str:
-    """The text, masked as a whole where it holds something like an ID number: 15 digits, or 17 and a digit or X."""
+    """The text, masked as a whole where it holds something like an ID number: 15 digits, or 17 and a digit or X; also
+    where that is the beginning of a disability card's number."""
     return mask(text) if _INSIDE.search(_INNER.sub("", _HYPHENS.sub("", text))) else text
 
 
@@ -122,8 +123,11 @@ def _checked(number: str) -> tuple[date | None, bool] | None:
     return birth[1], _CHECK[(region + birth[0] + sequence) % 11] == final
 
 
-def _repair(raw: object) -> tuple[str | None, Mend | None]:
-    """18 characters of the right shape, or the reason why not."""
+def tidied(raw: object) -> Parsed[str]:
+    """A number without what spreadsheets and people put around and into it, and whether anything was; None for nothing.
+
+    Raises Refused for scientific notation, whose last digits are lost.
+    """
     text, mend = clean(raw)
     if says_nothing(text):
         return None, None
@@ -135,6 +139,14 @@ def _repair(raw: object) -> tuple[str | None, Mend | None]:
         text, mend = _INNER.sub("", text), last(mend, Mend.SPACES)
     if _HYPHENS.search(text):
         text, mend = _HYPHENS.sub("", text), last(mend, Mend.SEPARATORS)
+    return text, mend
+
+
+def _repair(raw: object) -> Parsed[str]:
+    """18 characters of the right shape, or the reason why not."""
+    text, mend = tidied(raw)
+    if text is None:
+        return None, None
     if _MASKED.fullmatch(text):
         raise Refused(Reason.ID_MASKED, "masked characters")
     if text.endswith("x"):

@@ -1,8 +1,8 @@
 """Code sets: national ones (``data/codesets``, each with its standard in ``index.json``) and the few of our own.
 
 ``coded`` brings a source's code into canonical form: by the table that the source file declares, else by the code, the
-name or an alias of the set. Canonical are the codes of the standard, except for sex and marital status, where words say it
-better.
+name or an alias of the set. Canonical are the codes of the standard, except for sex, marital status and the category of a
+disability, where words say it better.
 """
 
 from __future__ import annotations
@@ -73,6 +73,21 @@ _OWN: dict[str, tuple[tuple[str, str], dict[str, str], dict[str, str], dict[str,
         {  # 21 to 23 by their names: the first marriage, another one, and one with the same person again
             **dict.fromkeys(("初婚", "再婚", "复婚"), "married"),
             "丧偶未婚": "widowed", "离异": "divorced", "未说明": "unspecified",
+        },
+    ),
+    "disability_category": (
+        ("GB/T 26341-2010", "残疾类别"),
+        {
+            "visual": "视力残疾", "hearing": "听力残疾", "speech": "言语残疾", "physical": "肢体残疾",
+            "intellectual": "智力残疾", "mental": "精神残疾", "multiple": "多重残疾",
+        },
+        {  # place 19 of a disability card's number; some pages swap 1 and 2, which is wrong
+            "1": "visual", "2": "hearing", "3": "speech", "4": "physical", "5": "intellectual", "6": "mental",
+            "7": "multiple",
+        },
+        {
+            "视力": "visual", "听力": "hearing", "言语": "speech", "肢体": "physical", "智力": "intellectual",
+            "精神": "mental", "多重": "multiple",
         },
     ),
     "care_level": (
@@ -154,9 +169,8 @@ def codeset(name: str) -> CodeSet:
 def _others(name: str, row: dict[str, str]) -> list[str]:
     """Other ways to write one row: older names, GB/T 3304 letters, and the name without the word all names end in."""
     written = [*filter(None, row.get("aliases", "").split(";")), *filter(None, (row.get("alpha"), row.get("roman")))]
-    word = {"ethnic_group": "族", "disability_category": "残疾"}.get(name)
-    if word:
-        written += [known.removesuffix(word) for known in (row["name"], *written) if known.endswith(word)]
+    if name == "ethnic_group":
+        written += [known.removesuffix("族") for known in (row["name"], *written) if known.endswith("族")]
     return written
 
 

@@ -38,6 +38,20 @@ FIELDS: dict[str, CanonicalField] = {
             "婚姻状况",
             "marital_status",
         ),
+        CanonicalField(
+            "disability_category",
+            "code",
+            "category of disability (GB/T 26341): visual, hearing, speech, physical, intellectual, mental, multiple",
+            "残疾类别",
+            "disability_category",
+        ),
+        CanonicalField(
+            "disability_level",
+            "code",
+            "level of disability (GB/T 26341): 1 to 4, of which 1 is the most severe",
+            "残疾等级",
+            "disability_level",
+        ),
         CanonicalField("living_alone", "flag", "whether an elder lives alone", "是否独居"),
         CanonicalField(
             "care_level", "code", "care level of an elder: independent, partial, full", "护理等级", "care_level"

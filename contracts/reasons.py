@@ -182,10 +182,11 @@ REASONS: dict[Reason, Explanation] = {
         "补填该项。",
     ),
     Reason.FIELD_CONFLICT: Explanation(
-        "two fields of the record contradict each other (birth date or sex against the ID number)",
-        "同一记录中的字段互相矛盾(出生日期或性别与公民身份号码不符)。",
-        "compare with the identity card and correct the wrong one",
-        "与身份证核对，改正有误的一项。",
+        "two fields of the record contradict each other (birth date or sex against the ID number, category or level of a"
+        " disability against the card's number)",
+        "同一记录中的字段互相矛盾(出生日期或性别与公民身份号码不符，残疾类别或等级与残疾人证号不符)。",
+        "compare with the identity card, or the disability card, and correct the wrong one",
+        "与身份证或残疾人证核对，改正有误的一项。",
     ),
     Reason.KEY_MISSING: Explanation(
         "the record has no key",

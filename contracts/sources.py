@@ -28,8 +28,9 @@ class FieldMap(Declared):
     """From where, and how, one canonical field of a record gets its value.
 
     Either ``column``, or a constant ``value`` (with ``when``: only if that column says something; a day of zeros, such as
-    00000000, says nothing). ``codes`` maps the source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is that of money. A ``required`` field that
-    says nothing sends the record to quarantine.
+    00000000, says nothing). ``codes`` maps the source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is that of money. ``form``
+    of an ID number: ``disability_card`` where the column holds the number of a disability card, which begins with it; category
+    and level of the disability must then be those of the number. A ``required`` field that says nothing sends the record to quarantine.
     """
 
     column: str | None = None
@@ -38,6 +39,7 @@ class FieldMap(Declared):
     codes: dict[str, str | bool] | None = None
     date: str | None = None
     unit: Literal["fen", "yuan"] | None = None
+    form: Literal["disability_card"] | None = None
     required: bool = False
 
     @model_validator(mode="after")
@@ -204,6 +206,8 @@ def _flaw(field: CanonicalField, how: FieldMap) -> str | None:
     """What of a mapping does not fit the kind of its field, None if all does."""
     if how.unit is not None and field.kind != "money":
         return f"unit is for money, and this is a {field.kind}"
+    if how.form is not None and (field.kind != "id_number" or how.column is None):
+        return f"form {how.form} is for the column of an ID number"
     if how.date is not None and field.kind != "day":
         return f"date is for days, and this is a {field.kind}"
     if how.date is not None and not _names_a_day(how.date):

@@ -12,8 +12,9 @@ from projections import bulk
 from projections.tables import community
 
 COUNTS = tuple(column.name for column in community.columns if not column.primary_key)
-_RESIDENTS, _DECEASED, _PROVISIONAL, _ALONE, _FEN = (
-    COUNTS.index(name) for name in ("residents", "deceased", "provisional", "living_alone", "benefit_fen_paying")
+_RESIDENTS, _DECEASED, _PROVISIONAL, _ALONE, _CARDS, _FEN = (
+    COUNTS.index(name)
+    for name in ("residents", "deceased", "provisional", "living_alone", "disability_cards", "benefit_fen_paying")
 )
 _BY_SEX: dict[Value, int] = {"female": COUNTS.index("female"), "male": COUNTS.index("male")}
 _BY_CARE: dict[Value, int] = {"partial": COUNTS.index("care_partial"), "full": COUNTS.index("care_full")}
@@ -34,6 +35,7 @@ class Traits(NamedTuple):
     provisional: bool
     living_alone: bool | None
     care_level: str | None
+    disability_category: str | None
 
 
 class Deltas:
@@ -44,24 +46,16 @@ class Deltas:
 
     def count(self, traits: Traits, benefits: Iterable[Mapping[str, Value]], sign: int) -> None:
         """Count a resident and the fields of its live assertions that grant a benefit; ``sign`` is 1 or -1."""
-        code, alive, sex, provisional, living_alone, care_level = traits
+        code = traits.community_code
         if code is None:
             return
         counts = self._counts.get(code)
         if counts is None:
             counts = self._counts[code] = [0] * len(COUNTS)
-        if alive is not None and not alive:
+        if traits.alive is not None and not traits.alive:
             counts[_DECEASED] += sign
         else:
-            counts[_RESIDENTS] += sign
-            if (at := _BY_SEX.get(sex)) is not None:
-                counts[at] += sign
-            if (at := _BY_CARE.get(care_level)) is not None:
-                counts[at] += sign
-            if provisional:
-                counts[_PROVISIONAL] += sign
-            if living_alone:
-                counts[_ALONE] += sign
+            _count_living(counts, traits, sign)
         for fields in benefits:
             if fields.get("benefit_state") == "paying":
                 if (at := _BY_KIND.get(fields["benefit_kind"])) is not None:
@@ -75,3 +69,18 @@ class Deltas:
         bulk.add(view, community, [(code, *counts) for code, counts in self._counts.items() if any(counts)])
         falling = sorted((code,) for code, counts in self._counts.items() if min(counts) < 0)
         bulk.delete(view, community, falling, _EMPTY)
+
+
+def _count_living(counts: list[int], traits: Traits, sign: int) -> None:
+    _, _, sex, provisional, living_alone, care_level, disability_category = traits
+    counts[_RESIDENTS] += sign
+    if (at := _BY_SEX.get(sex)) is not None:
+        counts[at] += sign
+    if (at := _BY_CARE.get(care_level)) is not None:
+        counts[at] += sign
+    if provisional:
+        counts[_PROVISIONAL] += sign
+    if living_alone:
+        counts[_ALONE] += sign
+    if disability_category is not None:
+        counts[_CARDS] += sign

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from contracts.fields import FIELDS, RESIDENT_FIELDS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a table here changes its shape."""
 
 metadata = sa.MetaData()
@@ -119,6 +119,7 @@ community = sa.Table(
     _needed("living_alone", sa.BigInteger(), "独居居民数", "residents who live alone"),
     _needed("care_partial", sa.BigInteger(), "半护理居民数", "residents who need partial care"),
     _needed("care_full", sa.BigInteger(), "全护理居民数", "residents who need full care"),
+    _needed("disability_cards", sa.BigInteger(), "持残疾人证居民数", "residents who hold a disability card"),
     _needed(
         "pensions_paying", sa.BigInteger(), "在发养老金笔数", "pensions being paid, also to those known to be dead"
     ),

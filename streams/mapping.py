@@ -1,7 +1,8 @@
 """From a source record to canonical fields: the declared mapping, compiled once into one parser a field.
 
 The first value that can't be accepted refuses the whole record: half a record would look like a complete one. After the
-fields stand alone, they are compared: birth date and sex must agree with the ID number.
+fields stand alone, they are compared: birth date and sex must agree with the ID number, category and level of a disability
+with the number of its card.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from contracts import citizen, codesets, dates, divisions, money, names, texts
+from contracts import citizen, codesets, dates, disability_cards, divisions, money, names, texts
 from contracts.events import Value
 from contracts.fields import FIELDS, CanonicalField
 from contracts.reasons import Mend, Reason
@@ -65,6 +66,8 @@ class RecordMap:
             if how.column is not None
         ]
         self._constants = [(name, how.value, how.when) for name, how in dataset.map.items() if how.value is not None]
+        number = dataset.map.get("id_number")
+        self._card = number.column if number is not None and number.form == "disability_card" else None
         self._where = {column: _matcher(values) for column, values in dataset.where.items()}
 
     def wanted(self, record: Mapping[str, Any]) -> bool:
@@ -96,7 +99,20 @@ class RecordMap:
         if self._constants:
             fields |= {name: constant for name, constant, when in self._constants if when is None or _says(get(when))}
         as_of = fields.pop("as_of", None)
-        return self._conflict(fields) or Mapped(fields, originals, mends, as_of if isinstance(as_of, str) else None)
+        conflict = self._conflict(fields)
+        if self._card is not None and conflict is None:
+            conflict = self._card_conflict(fields, get(self._card))
+        return conflict or Mapped(fields, originals, mends, as_of if isinstance(as_of, str) else None)
+
+    def _card_conflict(self, fields: dict[str, Value], raw: Any) -> Refusal | None:
+        """Where category or level is another one than the card's number, which was accepted, says."""
+        card, _ = disability_cards.card_number(raw, on=self.today)
+        if card is None:
+            return None
+        for name, said in (("disability_category", card.category), ("disability_level", card.level)):
+            if fields.get(name, said) != said:
+                return Refusal(Reason.FIELD_CONFLICT, name, self._column(name), "against the card's number")
+        return None
 
     def _conflict(self, fields: dict[str, Value]) -> Refusal | None:
         number = fields.get("id_number")
@@ -115,7 +131,9 @@ class RecordMap:
 
     def _parser(self, field: CanonicalField, how: FieldMap) -> Parse:
         if field.kind == "id_number":
-            return lambda raw: citizen.id_number(raw, on=self.today)
+            return (
+                self._id_of_card if how.form == "disability_card" else lambda raw: citizen.id_number(raw, on=self.today)
+            )
         if field.kind == "day":
             return lambda raw: _iso(dates.day(raw, form=how.date, on=self.today))
         if field.kind == "code" or (field.kind == "flag" and how.codes):
@@ -124,6 +142,10 @@ class RecordMap:
         if field.kind == "money":
             return lambda raw: money.fen(raw, unit=how.unit or "fen")
         return _PLAIN[field.kind]
+
+    def _id_of_card(self, raw: Any) -> tuple[str | None, Mend | None]:
+        card, mend = disability_cards.card_number(raw, on=self.today)
+        return (card.id_number if card is not None else None), mend
 
 
 def _says(raw: Any) -> bool:

@@ -23,6 +23,8 @@ _LARGE_FEN = 20_000  # 200 元: what a benefit a month hardly falls below, and h
 _FRACTION = re.compile(r"\.\d\d?$|元|圆")
 _FRACTIONAL = ("DECIMAL", "NUMERIC", "REAL", "FLOAT", "DOUBLE", "MONEY")
 _OWN_SETS = ("benefit_state", "benefit_kind", "care_level")
+_NATIONAL = ("ethnic_group", "disability_category", "disability_level")
+"""Sets whose codes are the same in every department, and are read by code and by name."""
 
 
 class Way(NamedTuple):
@@ -72,7 +74,7 @@ def _coded(about: CanonicalField, column: Column, told: Mapping[str, str] | None
     if name in _OWN_SETS and any(text.isascii() for text in table):
         notes.append("compare these codes with the department's own table")
         return Way({"codes": table}, 0.6, tuple(notes))
-    if name == "ethnic_group":  # its national codes and names are read without a table
+    if name in _NATIONAL:  # read without a table
         return Way({}, 0.7 if unknown else 1.0, tuple(notes))
     return Way({"codes": table}, 0.7 if unknown else 1.0, tuple(notes))
 

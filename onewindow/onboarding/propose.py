@@ -268,7 +268,7 @@ def _read_as(says: str, how: Mapping[str, Any], column: Column, today: date) -> 
 def _sensitive(field_name: str, named: NameHint | None, told: Sequence[ValueHint] = ()) -> str:
     if field_name == "id_number" or any(hint.means in ("id_number", "masked_id", "spoilt_id") for hint in told):
         return "id_number"
-    if field_name == "care_level":
+    if field_name in ("care_level", "disability_category", "disability_level"):
         return "health"
     return named.sensitive if named is not None else ""
 

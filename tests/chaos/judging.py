@@ -33,7 +33,7 @@ from projections.databases import open_view, reading
 from projections.tables import assertion, benefit, resident
 from streams.store import quarantine
 
-_LOOKS_LIKE_A_NUMBER = re.compile(r"(?<!\d)\d{17}[\dX](?!\d)")
+_LOOKS_LIKE_A_NUMBER = re.compile(r"(?<!\d)(\d{17}[\dX])(?:[1-7][1-4])?(?!\d)")
 
 
 def over_time(history: list[Entry], poison: Iterable[str]) -> list[Violation]:

@@ -30,7 +30,7 @@ FLOWING = ("hrss",)
 """Systems whose datasets change several times a second; the others deliver now and then."""
 _COMMUNITY = (
     "residents", "deceased", "female", "male", "provisional", "living_alone", "care_partial", "care_full",
-    "pensions_paying", "allowances_paying", "low_incomes_paying", "benefit_fen_paying",
+    "disability_cards", "pensions_paying", "allowances_paying", "low_incomes_paying", "benefit_fen_paying",
 )  # fmt: skip
 _LIVES = "(alive is null or alive)"
 _COUNTED = {
@@ -42,6 +42,7 @@ _COUNTED = {
     "living_alone": f"{_LIVES} and living_alone",
     "care_partial": f"{_LIVES} and care_level = 'partial'",
     "care_full": f"{_LIVES} and care_level = 'full'",
+    "disability_cards": f"{_LIVES} and disability_category is not null",
 }
 _RESIDENTS = sa.text(
     "select "

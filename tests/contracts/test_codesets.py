@@ -92,7 +92,10 @@ def test_sex(raw, value, mend):
         ("离异", "marital_status", "divorced"),
         ("大专", "education", "30"),
         ("妻子", "kinship", "12"),
-        ("肢体", "disability_category", "4"),
+        ("肢体", "disability_category", "physical"),
+        ("1", "disability_category", "visual"),
+        ("2", "disability_category", "hearing"),
+        ("多重残疾", "disability_category", "multiple"),
         ("1级", "disability_level", "1"),
         ("半失能", "care_level", "partial"),
         ("停发", "benefit_state", "stopped"),
@@ -100,6 +103,13 @@ def test_sex(raw, value, mend):
 )
 def test_names_and_aliases(raw, name, value):
     assert coded(raw, None, name)[0] == value
+
+
+def test_categories_of_disability_are_those_of_the_standard():
+    with (files("contracts.data") / "codesets" / "disability_category.csv").open(encoding="utf-8") as file:
+        listed = {row["code"]: row["name"] for row in csv.DictReader(file)}
+    known = codesets.codeset("disability_category")
+    assert {code: known.codes[canonical] for code, canonical in known.national.items()} == listed
 
 
 def test_a_table_comes_first():

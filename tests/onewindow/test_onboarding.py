@@ -43,7 +43,8 @@ PEOPLE = [person(3, number) for number in range(120)]
      ("公民身份号码", "id_number"), ("姓名", "name"), ("性别", "sex"), ("民族", "ethnic_group"), ("出生日期", "birth_on"),
      ("联系电话", "phone"), ("住址", "address"), ("社区代码", "community_code"), ("月金额(元)", "benefit_amount_fen"),
      ("申请人身份证号码", "id_number"), ("F_XM", "name"), ("id_number", "id_number"), ("citizen_id_number", "id_number"),
-     ("updated_at", "updated"), ("残疾等级", "disability"), ("死亡标志", "dead")],
+     ("updated_at", "updated"), ("残疾等级", "disability_level"),
+     ("cjlb", "disability_category"), ("cjzh", "disability"), ("死亡标志", "dead")],
 )  # fmt: skip
 def test_a_name_says_what_a_column_is(name, means):
     assert name_hint(name).means == means

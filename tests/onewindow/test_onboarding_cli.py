@@ -92,7 +92,6 @@ def test_from_nothing_to_a_source_that_is_read(deployment, population):
     line = int(second.split()[1])
     assert text.splitlines()[line - 1].strip().startswith("benefit_kind:")
     assert "# FIELD: JHRDH" in text
-    assert "# FIELD: CJLB" in text
     assert "敏感: health or disability" in text
     assert "# not taken: kong: it is empty" in text
     (source,) = Deployment(deployment).sources
@@ -104,6 +103,7 @@ def test_from_nothing_to_a_source_that_is_read(deployment, population):
         "id_number": {"column": "GMSFHM"}, "name": {"column": "XM"},
         "sex": {"column": "XB", "codes": {"1": "male", "2": "female"}},
         "birth_on": {"column": "CSRQ", "date": "%Y/%m/%d"}, "phone": {"column": "LXDH"}, "address": {"column": "JTZZ"},
+        "disability_category": {"column": "CJLB"},
         "benefit_kind": {"value": "old_age_allowance", "when": "GLJT"},
         "benefit_amount_fen": {"column": "GLJT", "unit": "yuan"}, "as_of": {"column": "updated_at"},
     }  # fmt: skip

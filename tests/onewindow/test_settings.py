@@ -199,6 +199,8 @@ def test_a_source_file_that_is_not_utf_8_is_refused(directory, raw):
         ("{name: aac003}", "{benefit_kind: {value: pensoin}}", "pensoin is not a canonical code"),
         ("{name: aac003}", '{alive: {column: a, codes: {"1": living}}}', "true or false, not living"),
         ("{name: aac003}", '{name: {column: a, codes: {"1": x}}}', "codes are for coded fields"),
+        ("{name: aac003}", "{name: {column: a, form: disability_card}}", "is for the column of an ID number"),
+        ("{name: aac003}", '{id_number: {value: "1", form: disability_card}}', "is for the column of an ID number"),
         ("{name: aac003}", '{birth_on: {column: a, date: "%Q"}}', "no form with year, month and day"),
         ("{name: aac003}", '{birth_on: {column: a, date: "%Y%m"}}', "no form with year, month and day"),
         ("{name: aac003}", "{phone: {column: a, unit: yuan}}", "unit is for money"),

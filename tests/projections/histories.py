@@ -26,6 +26,7 @@ def fields() -> st.SearchStrategy[dict[str, Any]]:
             "alive": st.booleans(),
             "living_alone": st.booleans(),
             "care_level": st.sampled_from(["independent", "partial", "full"]),
+            "disability_category": st.sampled_from(["visual", "physical", None]),
         },
     )
     grant = st.fixed_dictionaries(

@@ -50,7 +50,7 @@ def test_both_databases_give_the_same_digest(sqlite_views: Views, postgres_views
 def test_the_digest_is_what_it_says_it_is(views: Views):
     view = views.new()
     feed(view, asserted("7", 1, "x", name="王", as_of="2026", community_code="370102001001"))
-    line = '["370102001001",1,0,0,0,0,0,0,0,0,0,0,0]\n'
+    line = '["370102001001",1,0,0,0,0,0,0,0,0,0,0,0,0]\n'
     assert digests(view)["community"] == {"rows": 1, "digest": hashlib.sha256(line.encode()).hexdigest()}
     line = (
         '["hrss","person","7","x",1,"{\\"community_code\\":\\"370102001001\\",\\"name\\":\\"王\\"}",'

@@ -38,7 +38,8 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
         view,
         asserted(
             "7", 1, "x", id_number="00000019300101001X", name="王芳", sex="female", community_code=HERE, alive=True,
-            marital_status="widowed", living_alone=True, care_level="full", benefit_scheme="110", benefit_from="2012-05", benefit_until=None,
+            marital_status="widowed",
+            disability_category="physical", disability_level="2", living_alone=True, care_level="full", benefit_scheme="110", benefit_from="2012-05", benefit_until=None,
             as_of="2026-01-02", originals={"name": "王 芳"}, mends={"name": "spaces"}, committed_at="2026-01-02T00:00:00Z",
             **PENSION,
         ),
@@ -46,14 +47,15 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     found = rows(view, resident, *resident.c.keys())
     assert found == [
         (
-            "x", "00000019300101001X", "王芳", "female", None, None, None, HERE, None, True, "widowed", True, "full", False, 1, 0,
+            "x", "00000019300101001X", "王芳", "female", None, None, None, HERE, None, True, "widowed", "physical", "2", True,
+            "full", False, 1, 0,
             [
                 {
                     "system": "hrss", "dataset": "person", "record_key": "7", "as_of": "2026-01-02",
                     "wins": {
                         "only source": [
-                            "id_number", "name", "sex", "community_code", "alive", "marital_status", "living_alone",
-                            "care_level",
+                            "id_number", "name", "sex", "community_code", "alive", "marital_status", "disability_category",
+                            "disability_level", "living_alone", "care_level",
                         ]
                     },
                 }
@@ -65,7 +67,7 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
             "hrss", "person", "7", "x", 1, True,
             {
                 "id_number": "00000019300101001X", "name": "王芳", "sex": "female", "community_code": HERE, "alive": True,
-                "marital_status": "widowed", "living_alone": True, "care_level": "full", "benefit_scheme": "110",
+                "marital_status": "widowed", "disability_category": "physical", "disability_level": "2", "living_alone": True, "care_level": "full", "benefit_scheme": "110",
                 "benefit_from": "2012-05", "benefit_until": None, **PENSION,
             },
             {"name": "王 芳"}, {"name": "spaces"}, "2026-01-02", False, None, None, "e1", "2026-01-02T00:00:00Z",
@@ -74,7 +76,7 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     assert rows(view, benefit, *benefit.c.keys()) == [
         ("hrss", "person", "7", "x", "pension", "110", 5, "2012-05", None, "paying")
     ]
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 0, 0, 5)]
 
 
 def test_two_records_of_one_resident_are_one_row(views: Views):
@@ -257,13 +259,17 @@ def test_a_resident_that_another_record_knows_by_number_is_not_provisional(views
 def test_the_dead_are_counted_apart_and_their_benefits_still_show(views: Views):
     view = views.new()
     feed(
-        view, asserted("7", 1, "x", community_code=HERE, sex="male", living_alone=True, care_level="partial", **PENSION)
-    )
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 0, 5)]
+        view,
+        asserted(
+            "7", 1, "x", community_code=HERE, sex="male", living_alone=True, care_level="partial",
+            disability_category="visual", **PENSION,
+        ),
+    )  # fmt: skip
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 5)]
     feed(view, asserted("civil.elder/1", 1, "x", alive=False))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5)]
     feed(view, asserted("7", 2, "x", community_code=HERE, **(PENSION | {"benefit_state": "stopped"})))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
 
 
 def test_each_kind_of_benefit_is_counted_by_itself(views: Views):
@@ -295,19 +301,24 @@ def counted(view: ViewEngine) -> list[tuple[Any, ...]]:
     """The communities as counting the residents and benefits from scratch would give them."""
     counts: dict[str, list[int]] = {}
     codes: dict[str, str] = {}
-    names = ("resident_id", "community_code", "alive", "sex", "provisional", "living_alone", "care_level")
-    for key, code, alive, sex, provisional, alone, care in rows(view, resident, *names):
+    names = (
+        "resident_id", "community_code", "alive", "sex", "provisional", "living_alone", "care_level", "disability_category",
+    )  # fmt: skip
+    for key, code, alive, sex, provisional, alone, care, disability in rows(view, resident, *names):
         if code is None:
             continue
         codes[key] = code
         dead = alive is False
-        one = [not dead, dead, sex == "female", sex == "male", provisional, alone, care == "partial", care == "full"]
+        one = [
+            not dead, dead, sex == "female", sex == "male", provisional, alone, care == "partial", care == "full",
+            disability is not None,
+        ]  # fmt: skip
         one = [bool(each) and (index == 1 or not dead) for index, each in enumerate(one)] + [0, 0, 0, 0]
-        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 12), one, strict=True)]
+        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 13), one, strict=True)]
     for key, kind, state, amount in rows(view, benefit, "resident_id", "kind", "state", "amount_fen"):
         if state == "paying" and key in codes:
-            counts[codes[key]][8 + ("pension", "old_age_allowance", "low_income").index(kind)] += 1
-            counts[codes[key]][11] += amount or 0
+            counts[codes[key]][9 + ("pension", "old_age_allowance", "low_income").index(kind)] += 1
+            counts[codes[key]][12] += amount or 0
     return [(code, *each) for code, each in sorted(counts.items())]
 
 

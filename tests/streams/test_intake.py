@@ -363,6 +363,48 @@ def test_an_id_number_with_a_birthday_of_another_day_is_a_conflict(desk):
     assert body["reason"] == "field_conflict"
 
 
+CARD = DatasetSource(
+    key=["no"],
+    map={
+        "id_number": {"column": "card", "form": "disability_card"},
+        "name": "name",
+        "disability_category": "category",
+        "disability_level": "level",
+    },
+)
+
+
+def _card(**record):
+    return RecordMap(CARD, date(2026, 11, 1)).map({"no": 1, "name": "张三", "card": BELA + "42", **record})
+
+
+def test_a_disability_card_says_whose_it_is_by_its_number():
+    mapped = _card(category="4", level="2")
+    assert mapped.fields == {
+        "id_number": BELA, "name": "张三", "disability_category": "physical", "disability_level": "2"
+    }  # fmt: skip
+    assert (mapped.originals, mapped.mends) == ({}, {})
+    old = _card(card=BELA[:6] + BELA[8:17] + "42", category="肢体", level="二级")
+    assert old.fields == mapped.fields
+    assert old.originals == {
+        "id_number": BELA[:6] + BELA[8:17] + "42", "disability_category": "肢体", "disability_level": "二级"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "field"), [({"category": "1", "level": "2"}, "disability_category"), ({"category": "4", "level": "1"}, "disability_level")]
+)  # fmt: skip
+def test_category_and_level_must_be_those_of_the_number(said, field):
+    refused = _card(**said)
+    assert (refused.reason, refused.field, refused.column) == ("field_conflict", field, field.partition("_")[2])
+    assert BELA[6:14] not in refused.detail
+
+
+def test_what_a_card_does_not_say_is_not_taken_from_its_number():
+    assert _card(category="4").fields == {"id_number": BELA, "name": "张三", "disability_category": "physical"}
+    assert _card(card="", category="1", level="3").id_number is None
+
+
 def test_a_store_of_another_log_is_refused(desk):
     with pytest.raises(AnotherLog):
         desk.store.prepare("another", {"department.hrss.person": "topic"})
