@@ -25,12 +25,15 @@ from onewindow.settings import FILE, remains
 _CITY = [sys.executable, "-m", "examples.city"]
 _RESIDENTS, _SEED = 20_000, 1
 _DATABASES = ("hrss", "civil_affairs")
+_API = "disabled_persons"
 _AUTHORITY = """authority:
-  default: [hrss.insured_person, civil_affairs.resident, ageing.elder, hrss.pension, civil_affairs.low_income]
-  phone: [ageing.elder, hrss.insured_person]
-  community_code: [ageing.elder, hrss.insured_person, civil_affairs.resident]
+  default: [hrss.insured_person, civil_affairs.resident, ageing.elder, hrss.pension, civil_affairs.low_income, disabled_persons.disability_card]
+  phone: [ageing.elder, hrss.insured_person, disabled_persons.disability_card]
+  community_code: [ageing.elder, hrss.insured_person, civil_affairs.resident, disabled_persons.disability_card]
   alive: [civil_affairs.resident, hrss.insured_person]
   marital_status: [civil_affairs.resident]
+  disability_category: [disabled_persons.disability_card]
+  disability_level: [disabled_persons.disability_card]
 """
 
 
@@ -87,20 +90,21 @@ def write_deployment(directory: Path, seed: int) -> None:
         (directory / SECRET).unlink(missing_ok=True)
         write_secret(directory / SECRET, hashlib.sha256(f"sample city {seed}".encode()).hexdigest())
     for system in _DATABASES:
-        _write_source(directory, system, _reader_url(directory, system))
+        port = _port(directory / "city" / f"{system}-pg.port")
+        _write_source(directory, system, f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port}/{system}")
+    _write_source(directory, _API, f"http://127.0.0.1:{_port(directory / 'city' / f'{_API}.port')}/api/v1")
     _write_source(directory, "ageing")
 
 
-def _reader_url(directory: Path, system: str) -> str:
-    """Where the pipeline reads a department's database, on the port that is kept for it."""
-    port_file = directory / "city" / f"{system}-pg.port"
-    if not port_file.exists():
-        port_file.write_text(str(free_port()))
-    return f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port_file.read_text()}/{system}"
+def _port(file: Path) -> str:
+    """The port of loopback that is kept for a department in this file."""
+    if not file.exists():
+        file.write_text(str(free_port()))
+    return file.read_text()
 
 
 def _write_source(directory: Path, system: str, url: str = "") -> None:
-    """Write a source file, unless it is there and names the address of its database."""
+    """Write a source file, unless it is there and names the address of its system."""
     path = directory / "sources" / f"{system}.yaml"
     if not path.exists() or url not in path.read_text(encoding="utf-8"):
         template = (files("examples.city") / "sources" / path.name).read_text(encoding="utf-8")

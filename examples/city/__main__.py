@@ -1,7 +1,7 @@
 """``python -m examples.city``: build a sample city, keep its departments up, make changes in them, tell the truth.
 
-``run`` prints one line of JSON on standard output when the departments are up, ``{"urls": {"hrss": …, "civil_affairs": …},
-"password_files": {"hrss": …, …}, "drop": …, "directory": …}``, and progress as lines of JSON on standard error. SIGUSR1 ends its changes and leaves the
+``run`` prints one line of JSON on standard output when the departments are up, ``{"urls": {"hrss": …, "civil_affairs": …,
+"disabled_persons": …}, "password_files": {"hrss": …, …}, "drop": …, "directory": …}``, and progress as lines of JSON on standard error. SIGUSR1 ends its changes and leaves the
 departments up: ``{"made": …, "quiet": true}`` once the last one has committed. The other commands print one line of JSON.
 """
 
@@ -104,8 +104,8 @@ def _run(given: argparse.Namespace) -> None:
     with _up(city, stop):
         _say(
             sys.stdout,
-            urls={system: each.reader_url for system, each in city.databases.items()},
-            password_files={system: str(each.password_file) for system, each in city.databases.items()},
+            urls={system: each.reader_url for system, each in city.departments.items()},
+            password_files={system: str(each.password_file) for system, each in city.departments.items()},
             drop=str(city.drop),
             directory=str(city.directory),
         )

@@ -167,11 +167,10 @@ class Changes:
 
     def _write(self, records: list[Record]) -> None:
         """Each department in a transaction of its own: what is written again after a crash in between is the same."""
-        for system, database in self._city.databases.items():
+        for system, department in self._city.departments.items():
             held = [record for record in records if record.system == system]
             if held:
-                with database.owner.transaction():
-                    database.write(held)
+                department.commit(held)
 
     # Whom it is done to
 
@@ -192,7 +191,8 @@ class Changes:
         raise NothingToChange(f"{kind} can't be done to {whom}: no record that fits, or one with a fault")
 
     def _arrival(self) -> Effect:
-        """The next resident after all there are comes to live here. Children and ageing's register are passed over."""
+        """The next resident after all there are comes to live here. Ageing's register is passed over, and so are children
+        of whom no department knows."""
         late = int(self._truth.get("arrived", "0"))
         while True:
             number, late = self._city.residents + late, late + 1
@@ -201,20 +201,25 @@ class Changes:
                 return Effect(records, {number: {}}, {"arrived": str(late)})
 
     def _to_follow(self) -> list[int]:
-        """The residents of whom one department has recorded what the other is to hear of, in the order of the changes."""
+        """The residents of whom one department has recorded what others are to hear of, in the order of the changes."""
         numbers: list[int] = json.loads(self._truth.get("to_follow", "[]"))
         return numbers
 
     def _next_to_follow(self, rng: random.Random, moment: Moment) -> Effect:
-        """Of who has nothing to be followed any more nothing is done."""
+        """One department follows; a resident of whom another one is still to hear waits once more, behind the rest. Of who
+        has nothing to be followed any more nothing is done."""
         waiting = self._to_follow()
         while waiting:
             number = waiting.pop(0)
-            effect = happen(rng, "follow", self._truth.records_of(number), moment)
+            found = self._truth.records_of(number)
+            effect = happen(rng, "follow", found, moment)
             if effect is not None:
-                effect.state["to_follow"] = json.dumps(waiting)
+                found |= {record.dataset: record for record in effect.records}
+                after = {dataset: record for dataset, record in found.items() if not record.deleted}
+                more = happen(rng, "follow", after, moment) is not None
+                effect.state["to_follow"] = json.dumps([*waiting, number] if more else waiting)
                 return effect
-        raise NothingToChange("follow: there is nothing that one department knows and the other is to hear of")
+        raise NothingToChange("follow: there is nothing that one department knows and another one is to hear of")
 
     # Late transactions
 

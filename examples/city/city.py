@@ -1,12 +1,13 @@
-"""The sample city: three department systems with the same people in them, and the truth about them.
+"""The sample city: four department systems with the same people in them, and the truth about them.
 
 Layout of its directory: ``hrss-pg/`` the cluster of 人社, ``hrss-password`` of its reader, ``civil_affairs-pg/`` and
-``civil_affairs-password`` likewise of 民政, ``ageing-drop/`` the dumps of 老龄, ``truth.sqlite``.
+``civil_affairs-password`` likewise of 民政, ``ageing-drop/`` the dumps of 老龄, ``disabled_persons.sqlite`` the register of 残联
+and ``disabled_persons-password`` of its reader, ``truth.sqlite``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Self
 
 from examples.city.ageing import dumping
 from examples.city.civil_affairs import CivilAffairs
+from examples.city.disabled_persons import DisabledPersons
 from examples.city.hrss import Hrss
 from examples.city.records import DATASETS, ELDER, Record
 from examples.city.registers import at_first
@@ -35,7 +37,11 @@ class City:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.residents, self.seed = directory, residents, seed
         self.hrss, self.civil_affairs = Hrss(directory), CivilAffairs(directory)
+        self.disabled_persons = DisabledPersons(directory)
         self.databases = {each.system: each for each in (self.hrss, self.civil_affairs)}
+        self.departments: Mapping[str, SqlDepartment | DisabledPersons] = {
+            **self.databases, self.disabled_persons.system: self.disabled_persons
+        }  # fmt: skip
         self.drop = directory / "ageing-drop"
         self.truth = Truth(directory / FILE)
 
@@ -49,7 +55,7 @@ class City:
             truth.close()
 
     def database(self, record: Record) -> SqlDepartment:
-        """The department that holds this record; not that of the elders' register."""
+        """The department that holds this record in a database."""
         return self.databases[record.system]
 
     @property
@@ -72,8 +78,8 @@ class City:
             self._bring_up()
             if self.is_built:
                 return
-            if not all(each.server.owned for each in self.databases.values()):
-                raise CityUnfinished(f"{self.directory} is not built, and another process holds its PostgreSQL")
+            if not all(each.owned for each in self.departments.values()):
+                raise CityUnfinished(f"{self.directory} is not built, and another process holds its departments")
             self._fill(progress)
         except BaseException:
             self._take_down()
@@ -81,13 +87,13 @@ class City:
 
     def _bring_up(self) -> None:
         """All at once: most of it is waiting, and making a cluster takes a second or two."""
-        with ThreadPoolExecutor(len(self.databases)) as pool:
-            for _ in pool.map(lambda each: each.start(), self.databases.values()):
+        with ThreadPoolExecutor(len(self.departments)) as pool:
+            for _ in pool.map(lambda each: each.start(), self.departments.values()):
                 pass
 
     def _take_down(self) -> None:
-        with ThreadPoolExecutor(len(self.databases)) as pool:
-            for _ in pool.map(lambda each: each.stop(), self.databases.values()):
+        with ThreadPoolExecutor(len(self.departments)) as pool:
+            for _ in pool.map(lambda each: each.stop(), self.departments.values()):
                 pass
 
     def _fill(self, progress: Callable[[int], None]) -> None:
@@ -97,7 +103,7 @@ class City:
             old.unlink()
         with ExitStack() as whole:
             dump = whole.enter_context(dumping(self.drop, 0))
-            for each in self.databases.values():
+            for each in self.departments.values():
                 whole.enter_context(each.filling())
             for first in range(0, self.residents, _CHUNK):
                 numbers = range(first, min(first + _CHUNK, self.residents))
@@ -105,7 +111,7 @@ class City:
                 for number in numbers:
                     for record in at_first(self.seed, number):
                         found[record.dataset].append(record)
-                for each in self.databases.values():
+                for each in self.departments.values():
                     for dataset in each.tables:
                         each.load(dataset, found[dataset])
                 dump.add(found[ELDER])

@@ -14,30 +14,34 @@ from typing import Any
 
 from contracts.reasons import Reason
 from examples.city.people import full_number
-from examples.city.records import DATASETS, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, Record
+from examples.city.records import CARD, DATASETS, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, Record
 
 SHARE = 0.03
 _LIMIT, _DOT_LIMIT = int(SHARE * 2**32), int(0.15 * 2**32)
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x30, 0x5B)}
-ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号", REGISTERED: "gmsfhm", LOW_INCOME: "gmsfhm"}
-"""The column of the ID number."""
+ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号", REGISTERED: "gmsfhm", LOW_INCOME: "gmsfhm", CARD: "cjzh"}
+"""The column of the ID number; a card's number begins with it."""
+_IN_SHEETS = {dataset: column for dataset, column in ID.items() if dataset != CARD}
 _BIRTH = {INSURED: "aac006", ELDER: "出生日期", REGISTERED: "csrq"}
-_NAME = {INSURED: "aac003", ELDER: "姓名", REGISTERED: "xm"}
-_SEX = {INSURED: "aac004", ELDER: "性别", REGISTERED: "xb"}
-_SEX_CODED = {INSURED: "aac004", REGISTERED: "xb"}
-_COMMUNITY = {INSURED: "aab301", REGISTERED: "sqdm"}
+_NAME = {INSURED: "aac003", ELDER: "姓名", REGISTERED: "xm", CARD: "xm"}
+_SEX = {INSURED: "aac004", ELDER: "性别", REGISTERED: "xb", CARD: "xb"}
+_SEX_CODED = {INSURED: "aac004", REGISTERED: "xb", CARD: "xb"}
+_COMMUNITY = {INSURED: "aab301", REGISTERED: "sqdm", CARD: "sqdm"}
 _MARITAL = {REGISTERED: "hyzk"}
-_PHONE = {INSURED: "aae005", ELDER: "联系电话"}
+_PHONE = {INSURED: "aae005", ELDER: "联系电话", CARD: "lxdh"}
 _AMOUNT = {ELDER: "高龄津贴金额"}
 _MALE = ("1", "男")
 _DAY_FORMS = {INSURED: "%Y%m%d", REGISTERED: "%Y-%m-%d"}
 _MARITAL_NAMES = {
     "10": "未婚", "20": "已婚", "21": "初婚", "22": "再婚", "23": "复婚", "30": "丧偶", "40": "离异", "90": "未说明",
 }  # fmt: skip
+_CATEGORY_NAMES = ("视力", "听力", "言语", "肢体", "智力", "精神", "多重")
+_LEVEL_NAMES = ("一级", "二级", "三级", "四级")
 _OFTEN = {  # faults that fit few records are given to more of those, so that a small city has them too
     ELDER: ("amount_dress", "amount_words") * 6,
     LOW_INCOME: ("month_impossible",) * 6,
-}
+    CARD: ("category_name", "level_name", "category_conflict", "level_conflict", "category_unknown", "card_digit") * 3,
+}  # fmt: skip
 
 Change = Callable[[Any, Record, random.Random], str | None]
 
@@ -102,14 +106,28 @@ def _amount(raw: str, _: Record, rng: random.Random) -> str | None:
     return rng.choice([f"￥{float(raw):,.2f}", f"{float(raw):,.2f}元", f" {float(raw):,.0f} 元"]) if raw else None
 
 
+def _in_id(change: Change) -> Change:
+    """A fault of an ID number, which may be the beginning of a card's number."""
+
+    def changed(raw: str, record: Record, rng: random.Random) -> str | None:
+        number = change(raw[:18], record, rng)
+        return number + raw[18:] if number else number
+
+    return changed
+
+
+def _other(raw: str, digits: str, rng: random.Random) -> str:
+    return rng.choice([digit for digit in digits if digit != raw])
+
+
 FAULTS: tuple[Fault, ...] = (
     # mended: the record means what it meant
-    Fault("id_lowercase_x", ID, lambda raw, *_: raw[:17] + "x" if raw.endswith("X") else None),
-    Fault("id_full_width", ID, lambda raw, *_: raw.translate(_FULL_WIDTH)),
-    Fault("id_inner_spaces", ID, lambda raw, *_: f"{raw[:6]} {raw[6:14]} {raw[14:]}"),
-    Fault("id_leading_space", ID, lambda raw, *_: "　" + raw),
-    Fault("id_quote_prefix", ID, lambda raw, *_: "'" + raw),
-    Fault("id_15_digit", ID, _old_number),
+    Fault("id_lowercase_x", ID, _in_id(lambda raw, *_: raw[:17] + "x" if raw.endswith("X") else None)),
+    Fault("id_full_width", ID, _in_id(lambda raw, *_: raw.translate(_FULL_WIDTH))),
+    Fault("id_inner_spaces", ID, _in_id(lambda raw, *_: f"{raw[:6]} {raw[6:14]} {raw[14:]}")),
+    Fault("id_leading_space", ID, _in_id(lambda raw, *_: "　" + raw)),
+    Fault("id_quote_prefix", ID, _in_id(lambda raw, *_: "'" + raw)),
+    Fault("id_15_digit", ID, _in_id(_old_number)),
     Fault("birth_other_form", _BIRTH, _other_form),
     Fault("birth_serial", _BIRTH, lambda _, r, __: str((_birth(r) - date(1899, 12, 30)).days)),
     Fault("sex_name", _SEX_CODED, lambda raw, *_: "男" if raw in _MALE else "女"),
@@ -121,6 +139,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("amount_dress", _AMOUNT, _amount),
     Fault("marital_name", _MARITAL, lambda raw, *_: _MARITAL_NAMES[raw]),
     Fault("death_zero", {REGISTERED: "swrq"}, lambda raw, *_: "00000000" if raw is None else None),
+    Fault(
+        "category_name", {CARD: "cjlb"}, lambda raw, _, rng: _CATEGORY_NAMES[int(raw) - 1] + rng.choice(("", "残疾"))
+    ),
+    Fault("level_name", {CARD: "cjdj"}, lambda raw, *_: _LEVEL_NAMES[int(raw) - 1]),
     Fault("row_twice", {ELDER: "档案编号"}, lambda raw, *_: raw, copies=2),
     # accepted, with less or other than was meant
     Fault("id_missing", ID, lambda *_: "", loses="id_number"),
@@ -132,12 +154,12 @@ FAULTS: tuple[Fault, ...] = (
         becomes={"community_code": "370116000000"},
     ),
     # refused
-    Fault("id_scientific", ID, lambda raw, *_: f"{int(raw[:17]) * 10:.14E}", Reason.ID_SCIENTIFIC_NOTATION),
-    Fault("id_rounded", ID, _rounded, Reason.ID_PRECISION_LOSS),
-    Fault("id_check_digit", ID, _wrong_check, Reason.ID_CHECK_DIGIT),
-    Fault("id_masked", ID, lambda raw, *_: raw[:6] + "********" + raw[14:], Reason.ID_MASKED),
-    Fault("id_letter", ID, lambda raw, *_: raw[:10] + "O" + raw[11:], Reason.ID_CHARACTER),
-    Fault("id_short", ID, lambda raw, *_: raw[:16], Reason.ID_LENGTH),
+    Fault("id_scientific", _IN_SHEETS, lambda raw, *_: f"{int(raw[:17]) * 10:.14E}", Reason.ID_SCIENTIFIC_NOTATION),
+    Fault("id_rounded", _IN_SHEETS, _rounded, Reason.ID_PRECISION_LOSS),
+    Fault("id_check_digit", ID, _in_id(_wrong_check), Reason.ID_CHECK_DIGIT),
+    Fault("id_masked", ID, _in_id(lambda raw, *_: raw[:6] + "********" + raw[14:]), Reason.ID_MASKED),
+    Fault("id_letter", ID, _in_id(lambda raw, *_: raw[:10] + "O" + raw[11:]), Reason.ID_CHARACTER),
+    Fault("id_short", ID, _in_id(lambda raw, *_: raw[:16]), Reason.ID_LENGTH),
     Fault(
         "birth_impossible",
         _BIRTH,
@@ -155,6 +177,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("phone_words", {ELDER: "联系电话"}, lambda *_: "见附表", Reason.PHONE_UNREADABLE),
     Fault("amount_words", _AMOUNT, lambda raw, *_: "二百元" if raw else None, Reason.MONEY_UNREADABLE),
     Fault("care_unknown", {ELDER: "护理等级"}, lambda *_: "9级", Reason.CODE_UNKNOWN),
+    Fault("category_conflict", {CARD: "cjlb"}, lambda raw, _, rng: _other(raw, "1234567", rng), Reason.FIELD_CONFLICT),
+    Fault("level_conflict", {CARD: "cjdj"}, lambda raw, _, rng: _other(raw, "1234", rng), Reason.FIELD_CONFLICT),
+    Fault("category_unknown", {CARD: "cjlb"}, lambda *_: "9", Reason.CODE_UNKNOWN),
+    Fault("category_blank", {CARD: "cjlb"}, lambda *_: "", Reason.FIELD_MISSING),
+    Fault("card_digit", {CARD: "cjzh"}, lambda raw, *_: f"{raw[:18]}0{raw[19:]}", Reason.CODE_UNKNOWN),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
 _BY_DATASET = {name: [f for f in FAULTS if name in f.columns] for name in DATASETS}
@@ -168,7 +195,7 @@ def maybe_broken(record: Record, dice: int) -> Record:
         return record
     rng = random.Random(dice)  # noqa: S311 - synthetic faults need repetition, not secrecy
     fitting = list(_BY_DATASET[record.dataset])
-    if "benefit_kind" in record.fields:
+    if "benefit_kind" in record.fields or record.dataset == CARD:
         fitting += [BY_NAME[name] for name in _OFTEN.get(record.dataset, ())]
     if record.fields["id_number"].endswith("X"):
         fitting += [BY_NAME["id_lowercase_x"]] * 6

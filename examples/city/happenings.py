@@ -15,14 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from examples.city.people import communities, corrected, person
+from examples.city.people import CATEGORIES, communities, corrected, person
 from examples.city.records import (
+    CARD,
     ELDER,
     INSURED,
     LOW_INCOME,
     PENSION,
     REGISTERED,
     Record,
+    card_of,
     closed,
     key_of,
     living_allowance,
@@ -53,17 +55,24 @@ _OF_CIVIL_AFFAIRS = {
     "aid_amount": 6,
     "aid_revoke": 4,  # the row is marked as deleted
 }
+_OF_DISABLED_PERSONS = {
+    "card_issue": 4,  # a new record, or one that was cancelled, once more
+    "card_level": 4,  # after another assessment: the card has a new number, the record is the same
+    "card_phone": 3,
+    "card_cancel": 3,  # the record is marked as deleted
+}
 KINDS = {
     **_OF_HRSS,
     **_OF_CIVIL_AFFAIRS,
-    "arrive": 3,  # somebody new: new rows in both databases
+    **_OF_DISABLED_PERSONS,
+    "arrive": 3,  # somebody new: new records in all departments but 老龄
     "mend": 5,  # of what was wrong with a record
-    "follow": 10,  # one department hears of the death or the corrected number that the other one has recorded
+    "follow": 12,  # one department hears of the death or the corrected number that another one has recorded
 }
-"""The kinds of change, with how often each comes in a hundred and fifty or so. 老龄 changes with its dumps alone."""
+"""The kinds of change, with how often each comes in a hundred and seventy or so. 老龄 changes with its dumps alone."""
 LATE = ("late", "marriage_late")
 TOLD_LATER = ("correct", "death", "death_reported")
-"""What the other department hears of only when it follows."""
+"""What the other departments hear of only when they follow, each with a change of its own."""
 
 _CLOSED = {
     "suspend": ("2", "suspended"),
@@ -101,13 +110,23 @@ def happen(rng: random.Random, kind: str, found: Mapping[str, Record], moment: M
         return Effect([without_fault(moment.seed, broken[0])]) if broken else None
     if kind == "follow":
         return _followed(known, moment)
-    system = "civil_affairs" if kind in _OF_CIVIL_AFFAIRS else "hrss"
+    system = _system_of(kind)
     held = {dataset: record for dataset, record in known.items() if record.system == system}
     if any(record.fault for record in held.values()) or any(r.fields.get("alive") is False for r in known.values()):
         return None
     if system == "hrss":
         return _in_hrss(rng, kind, held, moment)
-    return _in_civil_affairs(rng, kind, held, moment)
+    if system == "civil_affairs":
+        return _in_civil_affairs(rng, kind, held, moment)
+    if kind == "card_issue":
+        return _card_issued(rng, known, moment)
+    return _about_card(rng, kind, held.get(CARD), moment)
+
+
+def _system_of(kind: str) -> str:
+    if kind in _OF_DISABLED_PERSONS:
+        return "disabled_persons"
+    return "civil_affairs" if kind in _OF_CIVIL_AFFAIRS else "hrss"
 
 
 # 人社
@@ -255,23 +274,73 @@ def _known_from_the_first(record: Record, moment: Moment) -> bool:
     return first is not None and not first.deleted and first.fields.get("id_number") == record.fields["id_number"]
 
 
-# Both
+# 残联
+
+
+def _card_issued(rng: random.Random, known: Mapping[str, Record], moment: Moment) -> Effect | None:
+    """A first card, or another one after one that was cancelled. 残联 sees what 人社 has of her by her social security card."""
+    insured = known.get(INSURED)
+    if insured is None or insured.fault or CARD in known:
+        return None
+    disability: dict[str, Any] = {"disability_category": rng.choice(CATEGORIES), "disability_level": rng.choice("1234")}
+    said: dict[str, Any] = {
+        name: insured.fields[name] for name in ("id_number", "name", "sex", "phone", "community_code")
+    }
+    who = person(moment.seed, insured.person)._replace(**said, **disability)
+    return Effect([card_of(who, f"{moment.at:%Y-%m-%d}")], {insured.person: disability})
+
+
+def _about_card(rng: random.Random, kind: str, card: Record | None, moment: Moment) -> Effect | None:
+    if card is None:
+        return None
+    if kind == "card_phone":
+        phone = f"1003{rng.randrange(10**7):07d}"
+        return Effect([changed_to(card, {"lxdh": phone}, phone=phone)])
+    if kind == "card_level":
+        level = rng.choice([level for level in "1234" if level != card.row["cjdj"]])
+        number = f"{card.row['cjzh'][:19]}{level}"
+        row = {"cjzh": number, "cjdj": level, "fzrq": f"{moment.at:%Y-%m-%d}"}
+        changed = changed_to(card, row, disability_level=level)
+        return Effect([changed], {card.person: {"disability_level": level}})
+    return _card_cancelled(card, moment)
+
+
+def _card_cancelled(card: Record, moment: Moment) -> Effect | None:
+    if not _known_from_the_first(card, moment):
+        return None
+    return Effect([revoked(card)], {card.person: {"disability_category": "", "disability_level": ""}})
+
+
+# All
 
 
 def _followed(known: Mapping[str, Record], moment: Moment) -> Effect | None:
-    """What one department knows and the other does not: 民政 takes over a corrected number, either one a death."""
-    insured, registered = known.get(INSURED), known.get(REGISTERED)
-    if insured is None or registered is None or any(record.fault for record in known.values()):
+    """What one department knows and another one does not: the first of these that there is, for one that has to hear of it."""
+    insured = known.get(INSURED)
+    if insured is None or any(record.fault for record in known.values()):
         return None
+    return _number_followed(known, insured) or _death_followed(known, insured, moment)
+
+
+def _number_followed(known: Mapping[str, Record], insured: Record) -> Effect | None:
+    """民政 takes over a corrected number, and then 残联, where a card gets a new number by it."""
     right = insured.fields["id_number"]
-    if registered.fields["id_number"] != right:
-        held = {dataset: record for dataset, record in known.items() if record.system == registered.system}
+    late = {dataset: record for dataset, record in known.items() if record.fields["id_number"] != right}
+    held = {dataset: record for dataset, record in late.items() if record.system == "civil_affairs"}
+    if held:
         return Effect(_renumbered(held, "gmsfhm", right))
-    if registered.fields.get("alive") is False and insured.fields["alive"]:
+    card = late.get(CARD)
+    return Effect([changed_to(card, {"cjzh": right + card.row["cjzh"][18:]}, id_number=right)]) if card else None
+
+
+def _death_followed(known: Mapping[str, Record], insured: Record, moment: Moment) -> Effect | None:
+    """人社 and 民政 take over a death from each other; then 残联 cancels a card."""
+    registered, card = known.get(REGISTERED), known.get(CARD)
+    if registered is not None and registered.fields.get("alive") is False and insured.fields["alive"]:
         return _death_in_hrss(insured, known.get(PENSION), moment)
-    if registered.fields.get("alive") is not False and not insured.fields["alive"]:
+    if registered is not None and registered.fields.get("alive") is not False and not insured.fields["alive"]:
         return _death_in_civil_affairs(registered, known.get(LOW_INCOME), moment)
-    return None
+    return _card_cancelled(card, moment) if card is not None and not insured.fields["alive"] else None
 
 
 def _renumbered(held: Mapping[str, Record], column: str, right: str) -> list[Record]:

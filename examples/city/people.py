@@ -62,6 +62,11 @@ _MARITAL = (  # up to which age: of a hundred how many are unmarried, married, d
     (80, (2, 78, 3)),
     (120, (1, 45, 1)),
 )
+_DISABLED = ((16, 100), (60, 200), (75, 600), (120, 1_200))  # up to which age: of ten thousand how many hold a card
+_CATEGORIES = tuple(accumulate((12, 9, 2, 52, 9, 10, 6)))  # of a hundred cards, in the order of the standard
+CATEGORIES = ("visual", "hearing", "speech", "physical", "intellectual", "mental", "multiple")
+"""The categories of disability of GB/T 26341-2010, in its order: the digits 1 to 7."""
+_LEVELS = tuple(accumulate((15, 30, 30, 25)))
 
 _WEIGHTS, _CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 _DICE = Struct("<16I")
@@ -70,7 +75,8 @@ _KEY = Struct("<qQ")
 
 class Person(NamedTuple):
     """One resident as she is, before any department has written her down. Amounts are in 分 a month, 0 for none;
-    ``low_income_fen`` is what was granted at first, also where that was revoked before the city begins."""
+    ``low_income_fen`` is what was granted at first, also where that was revoked before the city begins, and so is the
+    disability, "" for none: of which her card speaks or spoke."""
 
     number: int
     id_number: str
@@ -90,6 +96,8 @@ class Person(NamedTuple):
     age: int
     marital_status: str
     low_income_fen: int
+    disability_category: str
+    disability_level: str
 
 
 @cache
@@ -192,6 +200,7 @@ def made_of(seed: int, number: int, d: tuple[int, ...]) -> Person:
         age,
         _marital_status(age, mixed(d[5]) >> 12),
         10_000 + (mixed(d[11]) >> 8) % 100_000 if age >= 18 and (mixed(d[2]) >> 12) % 100 < 3 else 0,
+        *_disability(age, mixed(d[8]) >> 8, (mixed(d[10]) >> 12) % 100),
     )
 
 
@@ -220,6 +229,15 @@ def _marital_status(age: int, die: int) -> str:
         if among < unmarried + married + divorced
         else "widowed"
     )
+
+
+def _disability(age: int, die: int, among: int) -> tuple[str, str]:
+    """Category and level; those of three years and more have been assessed."""
+    share = next(share for until, share in _DISABLED if age < until)
+    if age < 3 or die % 10_000 >= share:
+        return "", ""
+    category = CATEGORIES[bisect_right(_CATEGORIES, die // 10_000 % 100)]
+    return category, str(bisect_right(_LEVELS, among) + 1)
 
 
 def _name(first: int, second: int, sex: int, born: int, ethnic: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from examples.city.people import TODAY, Person, communities
+from examples.city.people import CATEGORIES, TODAY, Person, communities
 
 INSURED, PENSION, ELDER = "hrss.insured_person", "hrss.pension", "ageing.elder"
 REGISTERED, LOW_INCOME = "civil_affairs.resident", "civil_affairs.low_income"
-DATASETS = (INSURED, PENSION, ELDER, REGISTERED, LOW_INCOME)
+CARD = "disabled_persons.disability_card"
+DATASETS = (INSURED, PENSION, ELDER, REGISTERED, LOW_INCOME, CARD)
 CHINA = timezone(timedelta(hours=8))
 CARE = {"independent": "自理", "partial": "半失能", "full": "失能"}
 DUMPS_JOINED = 6
@@ -25,6 +26,7 @@ AS_OF = {
     ELDER: ("更新日期", "%Y-%m-%d"),
     REGISTERED: ("xgsj", "%Y-%m-%d %H:%M:%S"),
     LOW_INCOME: ("xgsj", "%Y-%m-%d %H:%M:%S"),
+    CARD: ("jbsj", "%Y-%m-%d %H:%M:%S"),
 }
 """The column that says when the department last dealt with a record, and the form of that time."""
 
@@ -37,6 +39,8 @@ MARITAL_CODES = {
 }
 """How 民政 writes a marital status: the codes of GB/T 2261.2-2003, of which 21 to 23 are kinds of 20."""
 
+_DELETED = {LOW_INCOME: "scbz", CARD: "zxbz"}
+"""The column that is 1 where the department has marked a record as deleted."""
 _FIRST_DAYS = 20  # the rows of the first build were dealt with on the twenty days before the city begins
 
 
@@ -101,7 +105,7 @@ _FIRST_TIMES = [
 
 
 def _first_time(die: int) -> str:
-    """One of them as 民政 writes it."""
+    """One of them as 民政 and 残联 write it."""
     at = _FIRST_TIMES[die % len(_FIRST_TIMES)]
     return f"{at[:4]}-{at[4:6]}-{at[6:8]} {at[8:10]}:{at[10:12]}:{at[12:]}"
 
@@ -117,13 +121,16 @@ def key_of(dataset: str, number: int) -> str:
         return f"RY370102{shuffled:010d}"
     if dataset == LOW_INCOME:
         return f"DB{shuffled:012d}"
+    if dataset == CARD:
+        return f"CJ370102{shuffled:010d}"
     return f"LL370102{shuffled:08d}"
 
 
 def records_of(who: Person, d: tuple[int, ...]) -> list[Record]:
     """All that the departments hold about one resident at first, without faults. ``d``: her dice."""
+    cards = [card(who, d)] if who.disability_category else []
     if who.age < 16:
-        return []
+        return cards
     found = [insured(who, d)]
     if who.pension_fen:
         found.append(pension(who, d))
@@ -133,7 +140,7 @@ def records_of(who: Person, d: tuple[int, ...]) -> list[Record]:
         found.append(registered(who, d))
         if who.low_income_fen:
             found.append(low_income(who, d))
-    return found
+    return found + cards
 
 
 def joins(d: tuple[int, ...]) -> int:
@@ -271,8 +278,50 @@ def closed(record: Record, month: str) -> Record:
 
 
 def revoked(record: Record) -> Record:
-    """A record of 民政 that its program has marked as deleted. It stays in the table."""
-    return record._replace(row={**record.row, "scbz": "1"}, deleted=True)
+    """A record of 民政 or 残联 that its program has marked as deleted. It stays in the table."""
+    return record._replace(row={**record.row, _DELETED[record.dataset]: "1"}, deleted=True)
+
+
+def card(who: Person, d: tuple[int, ...]) -> Record:
+    """残联: a disability card, of the last fifteen years. One in thirty replaces a lost one, one in thirty speaks of another
+    telephone; that of a resident who has died was cancelled before the city begins, and so was one in sixteen else."""
+    year = max(TODAY.year - 1 - d[0] % 15, int(who.birth_on[:4]) + 1)
+    issued = f"{year}-{d[0] // 15 % 12 + 1:02d}-{d[0] // 180 % 28 + 1:02d}"
+    phone = f"1003{d[9] % 10_000_000:07d}" if d[8] >> 16 & 31 == 0 else who.phone
+    record = card_of(who._replace(phone=phone), issued, reissue="B1" if d[8] >> 24 & 31 == 0 else "")
+    record.row["jbsj"] = _first_time(d[9])
+    return revoked(record) if not who.alive or d[1] >> 16 & 15 == 0 else record
+
+
+def card_of(who: Person, issued: str, *, reissue: str = "") -> Record:
+    """The card of somebody as she is now, issued on this day. It bears no business time yet. Its number follows from hers,
+    and from what was assessed; the department knows her by a number of its own, which stays."""
+    key, category = key_of(CARD, who.number), str(CATEGORIES.index(who.disability_category) + 1)
+    row = {
+        "cjrbh": key,
+        "cjzh": f"{who.id_number}{category}{who.disability_level}{reissue}",
+        "xm": who.name,
+        "xb": "1" if who.sex == "male" else "2",
+        "sqdm": who.community_code,
+        "lxdz": who.address,
+        "lxdh": who.phone,
+        "cjlb": category,
+        "cjdj": who.disability_level,
+        "fzrq": issued,
+        "zxbz": "0",
+        "jbsj": None,
+    }
+    fields = {
+        "id_number": who.id_number,
+        "name": who.name,
+        "sex": who.sex,
+        "community_code": who.community_code,
+        "address": who.address,
+        "phone": who.phone,
+        "disability_category": who.disability_category,
+        "disability_level": who.disability_level,
+    }
+    return Record(CARD, key, who.number, row, fields)
 
 
 def yuan(fen: int) -> str:

@@ -78,6 +78,11 @@ class SqlDepartment:
         write_secret(self.password_file, password)
 
     @property
+    def owned(self) -> bool:
+        """Whether this process has brought it up."""
+        return self.server.owned
+
+    @property
     def reader_url(self) -> str:
         """Where the pipeline reads; the password is in ``password_file``."""
         return f"postgresql+psycopg://{READER}@127.0.0.1:{self.server.port}/{self.system}"
@@ -124,6 +129,11 @@ class SqlDepartment:
         copied = f"copy {table.name}({','.join(table.columns)},updated_at) from stdin"
         with self.owner.cursor().copy(copied) as copy:
             copy.write("".join([_copy_line(record.row, record.row[as_of]) for record in records]))
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Insert or update rows in a transaction of their own."""
+        with self.owner.transaction():
+            self.write(records)
 
     def write(self, records: Iterable[Record], connection: psycopg.Connection[Any] | None = None) -> None:
         """Insert or update rows, in the caller's transaction. The cursor column takes the time of the statement."""

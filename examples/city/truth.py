@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from examples.city.people import Person, number_of, person
-from examples.city.records import ELDER, INSURED, REGISTERED, Record
+from examples.city.records import CARD, ELDER, INSURED, REGISTERED, Record
 from examples.city.registers import EDITION, at_first
 
 FILE = "truth.sqlite"
-_HRSS_FIRST, _AGEING_FIRST = (INSURED, REGISTERED, ELDER), (ELDER, INSURED, REGISTERED)
+_HRSS_FIRST, _AGEING_FIRST = (INSURED, REGISTERED, ELDER, CARD), (ELDER, INSURED, REGISTERED, CARD)
 AUTHORITY: Mapping[str, tuple[str, ...]] = {
     "name": _HRSS_FIRST,
     "sex": _HRSS_FIRST,
@@ -31,7 +31,9 @@ AUTHORITY: Mapping[str, tuple[str, ...]] = {
     "marital_status": (REGISTERED,),
     "phone": _AGEING_FIRST,
     "community_code": _AGEING_FIRST,
-    "address": (ELDER,),
+    "address": (ELDER, CARD),
+    "disability_category": (CARD,),
+    "disability_level": (CARD,),
     "living_alone": (ELDER,),
     "care_level": (ELDER,),
 }

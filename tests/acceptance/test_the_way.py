@@ -12,21 +12,21 @@ from product import document, new_directory, onewindow, up
 
 from contracts.identity import Hasher
 from contracts.reasons import Reason
-from examples.city.records import LOW_INCOME, REGISTERED
+from examples.city.records import CARD, LOW_INCOME, REGISTERED
 from examples.city.truth import Truth
 from projections.databases import open_view, reading
 from projections.digest import digest, overall
 from projections.reading import field_origins
 from projections.tables import VIEW, declared
 
-RESIDENTS, SEED = 1_500, 7
+RESIDENTS, SEED, CHANGES = 1_500, 7, 160
 
 
 @pytest.fixture(scope="module")
 def run():
     directory = new_directory()
     found = onewindow(
-        "demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", 100, "--dir", directory, "--json"
+        "demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", CHANGES, "--dir", directory, "--json"
     )
     assert found.returncode == 0, found.stderr
     yield json.loads(found.stdout), directory
@@ -65,6 +65,7 @@ def test_the_document_says_what_a_run_came_to(run):
         ("ageing", "elder"),
         ("civil_affairs", "resident"),
         ("civil_affairs", "low_income"),
+        ("disabled_persons", "disability_card"),
     }
 
 
@@ -74,7 +75,7 @@ def test_the_books_balance(run):
         assert source["balanced"] is True
         assert source["pending"] == 0
         assert source["read"] == sum(source[part] for part in parts)
-        assert source["accepted"] > (30 if source["dataset"] == "low_income" else 100)
+        assert source["accepted"] > (30 if source["dataset"] in ("low_income", "disability_card") else 100)
 
 
 def test_each_resident_is_in_the_view_once_with_the_right_winner_in_each_field(run, truth, view):
@@ -144,16 +145,43 @@ def test_every_benefit_is_in_the_view(truth, view):
     assert sorted(tuple(row) for row in shown) == expected
 
 
-def test_what_a_department_has_marked_as_deleted_is_not_in_the_view(run, truth, view):
+@pytest.mark.parametrize("dataset", [LOW_INCOME, CARD])
+def test_what_a_department_has_marked_as_deleted_is_not_in_the_view(run, truth, view, dataset):
     """Some rows were marked before the city began: of those nothing was ever known. One revoked later leaves a tombstone."""
     hashed = hasher(run[1])
-    marked = [record for record in truth.rows(LOW_INCOME) if record.deleted]
-    keys = {hashed.record(*LOW_INCOME.split("."), record.key) for record in marked}
-    left = {
-        row["record_key"]: row["live"] for row in view.execute("select * from assertion where dataset = 'low_income'")
-    }
+    marked = [record for record in truth.rows(dataset) if record.deleted]
+    keys = {hashed.record(*dataset.split("."), record.key) for record in marked}
+    stored = view.execute("select * from assertion where dataset = ?", (dataset.split(".")[1],))
+    left = {row["record_key"]: row["live"] for row in stored}
     assert {left[key] for key in keys & set(left)} == {0}
     assert 0 < len(keys & set(left)) < len(keys)
+
+
+def test_a_disability_is_that_of_the_card_and_communities_count_who_holds_one(truth, view):
+    expected = {
+        e.id_number: (e.fields["disability_category"], e.fields["disability_level"])
+        for e in truth.expected_residents()
+        if e.id_number and "disability_category" in e.fields
+    }
+    query = (
+        "select id_number, disability_category, disability_level from resident where disability_category is not null"
+    )
+    shown = {row[0]: (row[1], row[2]) for row in view.execute(query) if row[0]}
+    assert shown == expected
+    assert len(shown) > 30
+    living = "select count(*) from resident where disability_category is not null and (alive is null or alive)"
+    (counted,) = view.execute("select sum(disability_cards) from community").fetchone()
+    assert counted == view.execute(living + " and community_code is not null").fetchone()[0] > 30
+
+
+def test_a_child_of_whom_its_card_alone_speaks_is_a_resident(truth, view):
+    alone = [e for e in truth.expected_residents() if e.id_number and {r.dataset for r in e.records} == {CARD}]
+    children = [e for e in alone if e.number < RESIDENTS and truth.resident(e.number).age < 16]
+    assert children
+    shown = {row["id_number"]: row for row in view.execute("select * from resident")}
+    for child in children:
+        row = shown[child.id_number]
+        assert (row["name"], row["phone"]) == (child.fields["name"], child.fields["phone"])
 
 
 def test_a_death_that_one_department_knows_of_is_a_death(truth, view):
@@ -164,7 +192,7 @@ def test_a_death_that_one_department_knows_of_is_a_death(truth, view):
 
 
 def test_a_second_run_with_the_same_seed_gives_the_same_digest(run):
-    again = document("demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", 100)
+    again = document("demo", "--once", "--residents", RESIDENTS, "--seed", SEED, "--changes", CHANGES)
     assert again["digest"] == run[0]["digest"]
     assert again["verified"] is True
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from examples.city.city import City
+from examples.city.records import CARD
 
 ROOT = Path(__file__).parent.parent.parent
 RESIDENTS, SEED = 1_500, 5
@@ -23,6 +24,8 @@ def new_directory() -> Path:
 
 def rows(city: City, dataset: str) -> dict[str, tuple[object, ...]]:
     """What the department's table holds, by key, without the time of the machine."""
+    if dataset == CARD:
+        return {row["cjrbh"]: tuple(row.values())[:-1] for row in city.disabled_persons.register.rows()}
     database = city.databases[dataset.partition(".")[0]]
     table = database.tables[dataset]
     found = database.owner.execute(f"select {', '.join(table.columns)} from {table.name} order by 1").fetchall()
@@ -44,8 +47,8 @@ def tables_equal_truth(city: City) -> None:
 
 
 def in_tables(city: City) -> list[str]:
-    """The datasets that lie in a database."""
-    return [dataset for database in city.databases.values() for dataset in database.tables]
+    """The datasets that lie in a table."""
+    return [dataset for department in city.departments.values() for dataset in department.tables]
 
 
 def crash(city: City) -> None:

@@ -10,7 +10,7 @@ from cities import RESIDENTS, SEED, called, crash, digest, new_directory, rows, 
 from examples.city.changes import Changes, NothingToChange
 from examples.city.city import City
 from examples.city.happenings import KINDS
-from examples.city.records import ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, yuan
+from examples.city.records import CARD, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, yuan
 from examples.city.registers import at_first
 
 COUNT, DUMP_EACH = 240, 100
@@ -147,7 +147,7 @@ def test_a_dump_that_broke_off_changes_nothing_in_truth(city):
 
 def test_a_corrected_number_makes_two_residents_until_the_other_department_hears_of_it(city):
     record = next(
-        r for n, found in city.truth.by_resident() if ELDER in found and not any(r.fault for r in found.values())
+        r for n, found in city.truth.by_resident() if ELDER in found and CARD not in found and not any(r.fault for r in found.values())
         for r in [found[INSURED]] if r.fields["alive"] and city.truth.expected_resident(n)[0].id_number == r.fields["id_number"]
         and len(city.truth.expected_resident(n)) == 1
     )  # fmt: skip
@@ -226,6 +226,143 @@ def test_a_revoked_allowance_stays_in_the_table_and_says_nothing_until_it_is_gra
     assert rows(city, LOW_INCOME)[record.key][3] == yuan(said["benefit_amount_fen"])
 
 
+def test_a_card_is_issued_and_cancelled_by_the_record_that_the_department_keeps(city):
+    record = _clean(city, CARD, change="card_cancel")
+    assert CARD not in city.truth.records_of(record.person)
+    assert "disability_category" not in city.truth.expected_resident(record.person)[0].fields
+    assert rows(city, CARD)[record.key][10] == "1"
+    assert record.key in {each.key for each in city.truth.rows(CARD)}
+    tables_equal_truth(city)
+    Changes(city).make("card_issue", resident=record.person)
+    issued = city.truth.records_of(record.person)[CARD]
+    assert issued.key == record.key
+    assert rows(city, CARD)[record.key][10] == "0"
+    (expected,) = city.truth.expected_resident(record.person)
+    who = city.truth.resident(record.person)
+    assert expected.fields["disability_category"] == who.disability_category != ""
+    assert expected.fields["disability_level"] == who.disability_level
+    assert issued.row["cjzh"] == expected.id_number + issued.row["cjlb"] + issued.row["cjdj"]
+    with pytest.raises(NothingToChange):
+        Changes(city).make("card_issue", resident=record.person)
+
+
+def test_another_level_is_another_number_of_the_same_record(city):
+    record = _clean(city, CARD)
+    Changes(city).make("card_level", resident=record.person)
+    after = city.truth.records_of(record.person)[CARD]
+    assert after.key == record.key
+    assert after.row["cjdj"] != record.row["cjdj"]
+    assert after.row["cjzh"] == record.row["cjzh"][:19] + after.row["cjdj"]
+    assert after.fields == {**record.fields, "disability_level": after.row["cjdj"]}
+    assert city.truth.resident(record.person).disability_level == after.row["cjdj"]
+    tables_equal_truth(city)
+
+
+def test_another_telephone_of_a_card_is_heard_of_where_nobody_else_knows_one(city):
+    record = _clean(city, CARD)
+    before = city.truth.expected_resident(record.person)[0].fields["phone"]
+    Changes(city).make("card_phone", resident=record.person)
+    assert city.truth.records_of(record.person)[CARD].fields["phone"] != record.fields["phone"]
+    assert city.truth.expected_resident(record.person)[0].fields["phone"] == before
+    child = next(r for r in city.truth.records(CARD) if not r.fault and INSURED not in city.truth.records_of(r.person))
+    Changes(city).make("card_phone", resident=child.person)
+    (expected,) = city.truth.expected_resident(child.person)
+    assert expected.fields["phone"] == city.truth.records_of(child.person)[CARD].row["lxdh"] != child.row["lxdh"]
+    assert expected.winners["name"] == (CARD, child.key)
+
+
+def test_a_corrected_number_is_followed_by_civil_affairs_and_then_by_disabled_persons(city):
+    """Each with a change of its own; and there is an end of it."""
+    changes = Changes(city)
+    while _follows(changes):
+        pass
+    record = _card_of_no_elder(city)
+    changes.make("correct", resident=record.person)
+    right = city.truth.records_of(record.person)[INSURED].fields["id_number"]
+
+    def numbers():
+        found = city.truth.records_of(record.person)
+        return [found[dataset].fields["id_number"] == right for dataset in (REGISTERED, CARD)]
+
+    assert numbers() == [False, False]
+    assert changes.make("follow").resident == record.person
+    assert numbers() == [True, False]
+    assert changes.make("follow").resident == record.person
+    assert numbers() == [True, True]
+    after = city.truth.records_of(record.person)[CARD]
+    assert after.row["cjzh"] == right + record.row["cjzh"][18:]
+    assert len(city.truth.expected_resident(record.person)) == 1
+    assert not _follows(changes)
+    tables_equal_truth(city)
+
+
+def _follows(changes):
+    try:
+        changes.make("follow")
+    except NothingToChange:
+        return False
+    return True
+
+
+def _card_of_no_elder(city):
+    """A card of somebody who lives, is in the register of 民政, and in no register of elders."""
+    for number, found in city.truth.by_resident():
+        clean = not any(each.fault for each in found.values()) and len(city.truth.expected_resident(number)) == 1
+        if (
+            clean
+            and {INSURED, REGISTERED, CARD} <= set(found)
+            and ELDER not in found
+            and found[INSURED].fields["alive"]
+        ):
+            return found[CARD]
+    raise AssertionError
+
+
+def test_the_dead_have_no_card_once_disabled_persons_has_heard_of_it(city):
+    first = {
+        record.key for number in range(RESIDENTS) for record in at_first(SEED, number)
+        if record.dataset == CARD and not record.deleted and not record.fault
+    }  # fmt: skip
+    changes = Changes(city)
+    record = next(
+        r for n, found in city.truth.by_resident() if {INSURED, REGISTERED, CARD} <= set(found)
+        for r in [found[CARD]] if r.key in first and not any(each.fault for each in found.values())
+        and len(city.truth.expected_resident(n)) == 1 and city.truth.expected_resident(n)[0].fields["alive"]
+        and number_at_first(r) == r.fields["id_number"]
+    )  # fmt: skip
+    changes.make("death", resident=record.person)
+    changes.make("follow", resident=record.person)
+    assert CARD in city.truth.records_of(record.person)
+    changes.make("follow", resident=record.person)
+    assert CARD not in city.truth.records_of(record.person)
+    with pytest.raises(NothingToChange):
+        changes.make("follow", resident=record.person)
+    tables_equal_truth(city)
+
+
+def number_at_first(record):
+    return next(r for r in at_first(SEED, record.person) if r.dataset == record.dataset).fields["id_number"]
+
+
+def test_a_card_that_was_not_known_from_the_first_day_is_not_cancelled(city):
+    known = {r.key for number in range(RESIDENTS) for r in at_first(SEED, number) if r.dataset == CARD}
+    issued = _clean_without_card(city)
+    Changes(city).make("card_issue", resident=issued)
+    assert city.truth.records_of(issued)[CARD].key not in known
+    with pytest.raises(NothingToChange):
+        Changes(city).make("card_cancel", resident=issued)
+
+
+def _clean_without_card(city):
+    for number, found in city.truth.by_resident():
+        living = INSURED in found and all(each.fields.get("alive", True) for each in found.values())
+        if living and number < RESIDENTS and not any(each.fault for each in found.values()):
+            held = {r.dataset for r in at_first(SEED, number)}
+            if CARD not in found and CARD not in held:
+                return number
+    raise AssertionError
+
+
 def test_only_what_was_known_from_the_first_day_is_revoked(city):
     """What a poll may never have seen would leave a tombstone in one run, and none in another."""
     since = {record.key for number in range(RESIDENTS) for record in at_first(SEED, number) if record.deleted}
@@ -248,6 +385,23 @@ def test_a_crash_between_two_departments_is_made_good(city, monkeypatch):
     assert len(rows(city, INSURED)) > len(before)
     monkeypatch.undo()
     changes.make("arrive")
+    tables_equal_truth(city)
+
+
+def test_a_crash_after_the_department_of_the_api_is_made_good(city, monkeypatch):
+    def crash(*_, **__):
+        raise KeyboardInterrupt
+
+    changes, before = Changes(city), city.truth.get("by_hand", "0")
+    record = _clean(city, CARD)
+    monkeypatch.setattr(city.truth, "change", crash)
+    with pytest.raises(KeyboardInterrupt):
+        changes.make("card_level", resident=record.person)
+    with pytest.raises(AssertionError):
+        tables_equal_truth(city)
+    monkeypatch.undo()
+    assert city.truth.get("by_hand", "0") == before
+    changes.make("card_level", resident=record.person)
     tables_equal_truth(city)
 
 

@@ -1,11 +1,13 @@
 import csv
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from datetime import UTC
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -25,7 +27,7 @@ from cities import (
 
 from examples.city.ageing import HEADER
 from examples.city.city import City, CityUnfinished
-from examples.city.records import ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED
+from examples.city.records import CARD, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED
 from examples.city.sql_department import READER
 from examples.postgres import PostgresUnavailable
 
@@ -87,6 +89,7 @@ def test_the_tables_hold_what_the_truth_says(city):
     assert len(rows(city, PENSION)) > 200
     assert len(rows(city, REGISTERED)) > 1_000
     assert len(rows(city, LOW_INCOME)) > 30
+    assert len(rows(city, CARD)) > 30
 
 
 def test_a_table_holds_what_was_marked_as_deleted_too(city):
@@ -169,7 +172,7 @@ def test_a_restart_builds_nothing_and_keeps_the_port(rebuilt):
     for _ in range(2):
         city = City.open(rebuilt)
         city.start(progress=lambda _: pytest.fail("built again"))
-        ports.append([database.server.port for database in city.databases.values()])
+        ports.append([urlsplit(department.reader_url).port for department in city.departments.values()])
         city.stop()
     assert ports[0] == ports[1]
 
@@ -186,6 +189,7 @@ def test_killed_by_force_it_leaves_no_server_and_comes_back(rebuilt):
     process, said = started(rebuilt)
     assert said["drop"] == str(rebuilt / "ageing-drop")
     assert not any("password" in url for url in said["urls"].values())
+    assert set(said["urls"]) == set(said["password_files"]) == {"hrss", "civil_affairs", "disabled_persons"}
     written = {path: path.read_text() for path in rebuilt.glob("*-pg/postmaster.pid")}
     assert len(written) == 2
     process.kill()
@@ -222,10 +226,13 @@ def test_a_department_that_can_not_be_had_leaves_none_of_the_others_up(rebuilt, 
 
     city = City.open(rebuilt)
     monkeypatch.setattr(city.civil_affairs, "start", refuse)
+    port = urlsplit(city.disabled_persons.reader_url).port
     with pytest.raises(PostgresUnavailable):
         city.start()
-    assert not city.hrss.server.owned
+    assert not any(department.owned for department in city.departments.values())
     assert not (rebuilt / "hrss-pg" / "postmaster.pid").exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
     city.stop()
 
 

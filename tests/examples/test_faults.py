@@ -8,12 +8,24 @@ import pytest
 
 from contracts.reasons import Reason
 from examples.city.civil_affairs import CivilAffairs
+from examples.city.disabled_persons import COLUMNS
 from examples.city.faults import BY_NAME, FAULTS, ID
 from examples.city.hrss import Hrss
-from examples.city.records import DATASETS, ELDER, INSURED, LOW_INCOME, MARITAL_CODES, PENSION, REGISTERED, yuan
+from examples.city.people import CATEGORIES
+from examples.city.records import (
+    CARD,
+    DATASETS,
+    ELDER,
+    INSURED,
+    LOW_INCOME,
+    MARITAL_CODES,
+    PENSION,
+    REGISTERED,
+    yuan,
+)
 from examples.city.registers import EDITION, at_first, without_fault
 
-GOLDEN = {2: "51e0c774010ce53c"}
+GOLDEN = {3: "e93add06d435b7c2"}
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +68,19 @@ def test_a_mended_record_looks_otherwise_and_means_the_same(records):
 def test_a_record_without_a_fault_says_what_its_row_says(records):
     for record in records:
         if record.fault is None and record.dataset != ELDER:
-            assert record.row[ID[record.dataset]] == record.fields["id_number"]
+            assert record.row[ID[record.dataset]][:18] == record.fields["id_number"]
         if record.fault is None and record.dataset == REGISTERED:
             assert record.row["hyzk"] in MARITAL_CODES[record.fields["marital_status"]]
             assert (record.row["swrq"] is None) == ("alive" not in record.fields)
         if record.fault is None and record.dataset == LOW_INCOME:
             assert record.row["bzje"] == yuan(record.fields["benefit_amount_fen"])
             assert (record.row["scbz"] == "1") == record.deleted
+        if record.fault is None and record.dataset == CARD:
+            category = str(CATEGORIES.index(record.fields["disability_category"]) + 1)
+            level = record.fields["disability_level"]
+            assert (record.row["cjlb"], record.row["cjdj"]) == (category, level)
+            assert record.row["cjzh"][18:] in (category + level, category + level + "B1")
+            assert (record.row["zxbz"] == "1") == record.deleted
 
 
 def test_everybody_of_sixteen_is_insured_and_most_elders_are_registered():
@@ -72,6 +90,7 @@ def test_everybody_of_sixteen_is_insured_and_most_elders_are_registered():
     assert 2_400 < by_dataset[ELDER] < 2_700
     assert 8_100 < by_dataset[REGISTERED] < by_dataset[INSURED]
     assert 200 < by_dataset[LOW_INCOME] < 320
+    assert 250 < by_dataset[CARD] < 600
 
 
 def test_the_fault_of_one_department_is_none_of_another():
@@ -83,10 +102,11 @@ def test_the_fault_of_one_department_is_none_of_another():
     assert len(faulty[INSURED] & faulty[REGISTERED]) < 0.1 * len(faulty[REGISTERED])
 
 
-def test_some_allowances_are_marked_as_deleted_from_the_first_day_and_nothing_else_is_wrong_with_them(records):
+def test_some_are_marked_as_deleted_from_the_first_day_and_nothing_else_is_wrong_with_them(records):
     marked = [record for record in records if record.deleted]
-    assert {record.dataset for record in marked} == {LOW_INCOME}
-    assert 0.08 < len(marked) / sum(1 for record in records if record.dataset == LOW_INCOME) < 0.18
+    count, of_all = Counter(r.dataset for r in marked), Counter(r.dataset for r in records)
+    assert set(count) == {LOW_INCOME, CARD}
+    assert all(0.06 < count[dataset] / of_all[dataset] < 0.18 for dataset in count)
     assert {(record.fault, record.outcome) for record in marked} == {(None, "deleted")}
 
 
@@ -112,6 +132,21 @@ def test_what_goes_into_the_tables_fits_their_columns(records, tmp_path):
             for name, (kind, _) in columns.items():
                 if (width := re.match(r"(?:var)?char\((\d+)\)", kind)) and record.row[name] is not None:
                     assert len(record.row[name]) <= int(width[1])
+
+
+def test_what_goes_into_the_register_of_cards_has_its_columns(records):
+    for record in records:
+        if record.dataset == CARD:
+            assert [*record.row, "gxsj"] == list(COLUMNS)
+
+
+def test_the_fault_of_an_id_number_leaves_the_end_of_a_cards_number_alone(records):
+    faulty = [r for r in records if r.dataset == CARD and (r.fault or "").startswith("id_") and r.fault != "id_missing"]
+    assert len({record.fault for record in faulty}) > 5
+    for record in faulty:
+        clean = without_fault(1, record)
+        assert record.row["cjzh"].endswith(clean.row["cjzh"][18:])
+        assert record.row["cjzh"][: -len(clean.row["cjzh"][18:])] != clean.fields["id_number"]
 
 
 def test_a_fault_that_does_not_fit_leaves_the_record_alone():

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 from stdnum.cn import ric
 
-from examples.city.people import communities, corrected, full_number, number_of, person
+from examples.city.people import CATEGORIES, communities, corrected, full_number, number_of, person
 
 SEEDS = (1, 7)
 
@@ -77,6 +77,21 @@ def test_three_adults_in_a_hundred_have_a_low_income(people):
     assert 0.02 < sum(fen > 0 for fen in amounts) / len(amounts) < 0.04
     assert all(fen == 0 or 10_000 <= fen < 110_000 for fen in amounts)
     assert not any(who.low_income_fen for who in people if who.age < 18)
+
+
+def test_a_few_hold_a_card_and_most_of_them_are_old(people):
+    held = [who for who in people if who.disability_category]
+    assert 0.025 < len(held) / len(people) < 0.06
+
+    def share(low, high):
+        return sum(low <= who.age < high for who in held) / sum(low <= who.age < high for who in people)
+
+    assert 0.002 < share(3, 16) < share(16, 60) < share(60, 75) < share(75, 110) < 0.2
+    assert not any(who.age < 3 for who in held)
+    assert {who.disability_category for who in held} == set(CATEGORIES)
+    assert Counter(who.disability_category for who in held).most_common(1)[0][0] == "physical"
+    assert {who.disability_level for who in held} == set("1234")
+    assert {bool(who.disability_level) for who in people if not who.disability_category} == {False}
 
 
 def test_names_have_what_real_ones_have(people):

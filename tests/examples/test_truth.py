@@ -1,6 +1,6 @@
 import pytest
 
-from examples.city.records import ELDER, INSURED, PENSION, REGISTERED
+from examples.city.records import CARD, ELDER, INSURED, PENSION, REGISTERED
 from examples.city.registers import at_first
 from examples.city.truth import Truth, _expected
 
@@ -68,6 +68,22 @@ def test_civil_affairs_is_believed_first_about_marriage_and_death_and_behind_hrs
     del found[INSURED], found[ELDER]
     (expected,) = _expected(number, found.values())
     assert expected.winners["name"] == expected.winners["community_code"] == (REGISTERED, register.key)
+
+
+def test_disabled_persons_is_believed_about_the_disability_and_behind_all_others_about_the_rest():
+    number = next(
+        n for n in range(2_000) for found in [{r.dataset: r for r in at_first(1, n)}]
+        if {INSURED, ELDER, CARD} <= set(found) and not any(r.fault or r.deleted for r in found.values())
+    )  # fmt: skip
+    found = {record.dataset: record for record in at_first(1, number)}
+    other = {name: f"{value}!" for name, value in found[CARD].fields.items() if name != "id_number"}
+    found[CARD] = found[CARD]._replace(fields={**other, "id_number": found[CARD].fields["id_number"]})
+    (expected,) = _expected(number, found.values())
+    said = {name for name, winner in expected.winners.items() if winner == (CARD, found[CARD].key)}
+    assert said == {"disability_category", "disability_level"}
+    alone = [found[CARD]]
+    (expected,) = _expected(number, alone)
+    assert set(expected.winners) == set(other)
 
 
 def test_a_record_without_a_number_is_a_resident_of_its_own():
