@@ -28,9 +28,10 @@ class FieldMap(Declared):
     """From where, and how, one canonical field of a record gets its value.
 
     Either ``column``, or a constant ``value`` (with ``when``: only if that column says something; a day of zeros, such as
-    00000000, says nothing). ``codes`` maps the source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is that of money. ``form``
-    of an ID number: ``disability_card`` where the column holds the number of a disability card, which begins with it; category
-    and level of the disability must then be those of the number. A ``required`` field that says nothing sends the record to quarantine.
+    00000000, says nothing). ``codes`` maps the source's codes to canonical ones; ``date`` is a strptime form; ``unit`` is
+    that of money. ``form`` of an ID number: ``disability_card`` where the column holds the number of a disability card, which
+    begins with it; category and level of the disability must then be those of the number. A ``required`` field that says
+    nothing sends the record to quarantine.
     """
 
     column: str | None = None
