@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -255,16 +255,7 @@ class Stream:
 
         Raises PositionLost when the server keeps more log for the slot than is allowed; the slot is dropped then.
         """
-        slot = self.catalog.slot(connection)
-        self.retained_bytes = slot.retained_bytes if slot else 0
-        limit_mb = self._source.connector.wal_limit_mb
-        if limit_mb is not None and self.retained_bytes > limit_mb << 20:
-            wire.close()
-            self._drop_slot(connection)
-            raise self.lost(
-                None, f"the server kept {self.retained_bytes >> 20} MB of its log for us, more than wal_limit_mb ({limit_mb}),"
-                f" and the replication slot {self.name} was given up to protect it",
-            )  # fmt: skip
+        self._weigh(connection, wire.close)
         for dataset, table in self._tables.items():
             try:
                 now = self.catalog.table(connection, dataset, self._source.datasets[dataset], add=False)
@@ -273,6 +264,25 @@ class Stream:
             if now.identity != table.identity:
                 return False
         return True
+
+    def weigh(self) -> None:
+        """Look at what the server keeps, also while the log is not read. Raises as reading does, and psycopg's errors."""
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                with closing(self._sessions.open()) as connection:
+                    self._weigh(connection, lambda: None)
+
+    def _weigh(self, connection: psycopg.Connection[Any], let_go: Callable[[], None]) -> None:
+        slot = self.catalog.slot(connection)
+        self.retained_bytes = slot.retained_bytes if slot else 0
+        limit_mb = self._source.connector.wal_limit_mb
+        if limit_mb is not None and self.retained_bytes > limit_mb << 20:
+            let_go()
+            self._drop_slot(connection)
+            raise self.lost(
+                None, f"the server kept {self.retained_bytes >> 20} MB of its log for us, more than wal_limit_mb ({limit_mb}),"
+                f" and the replication slot {self.name} was given up to protect it",
+            )  # fmt: skip
 
     def _drop_slot(self, connection: psycopg.Connection[Any]) -> None:
         until = time.monotonic() + _SLOT_WAIT_S

@@ -90,6 +90,17 @@ class Scanned:
             rows.append(Row(key, joined_key(key), mark, as_record(names, values, temporal)))
         return rows
 
+    def copy(self) -> Iterator[Page]:
+        """All rows, page by page."""
+        last, done, total = None, 0, self.rows()
+        while True:
+            rows = self.page(last)
+            done += len(rows)
+            yield Page([self.change(row, "copy") for row in rows], {}, snapshot=True, done=done, total=total)
+            if len(rows) < self.page_rows:
+                return
+            last = rows[-1].values
+
     def change(self, row: Row, at: str) -> Upsert | Delete:
         """What the row says."""
         place = self.place(self.table, self.keys, row.values)

@@ -119,6 +119,38 @@ class Confirming(Protocol):
 
 
 @runtime_checkable
+class Retaining(Protocol):
+    """A connector whose source keeps what was not read yet, such as PostgreSQL its log. While a dataset is paused it is
+    asked now and then."""
+
+    def retained(self, dataset: str) -> Sequence[str]:
+        """What a person should hear of that: once each time that it becomes too much. Raises as ``pull`` does."""
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """A connector that does not look at its source in every ``pull``, to spare it."""
+
+    def looked(self, dataset: str) -> bool:
+        """Whether the last ``pull`` that came to its end had looked."""
+
+
+@runtime_checkable
+class Copying(Protocol):
+    """A connector that can give all that a dataset holds now, apart from what ``pull`` keeps. ``copies`` is for all."""
+
+    def copy(self, dataset: str) -> Iterator[Page]:
+        """Pages of all records, once each; what is flagged as deleted is given as such. It leaves nothing behind in the
+        source. Only for a connector with a state directory of its own. Raises as ``pull`` does."""
+
+
+def copies(connector: Connector, dataset: str) -> Iterator[Page]:
+    """All that a dataset holds now, from a connector that nobody else pulls and that has a state directory of its own:
+    its ``copy``, or, where it has none, ``pull`` from the beginning until there is nothing more for now."""
+    yield from connector.copy(dataset) if isinstance(connector, Copying) else connector.pull(dataset, None)
+
+
+@runtime_checkable
 class Sampling(Protocol):
     """A connector that shows what it could read, before anything is declared, at little cost to the source: it counts
     nothing and orders nothing. One without it is sampled by the first page of ``pull``."""

@@ -56,6 +56,7 @@ from contracts.errors import (
     DumpTooEarly,
     DumpTruncated,
     FolderMissing,
+    FullReadImpossible,
     OneWindowError,
     PositionLost,
     SettingInvalid,
@@ -130,6 +131,25 @@ class FilesConnector:
             in_time = [file for file in files if not self._is_early(file)]
             yield from reading.looked([file for file in in_time if self._at_rest(file)], self._bad)
             self._raise_if_early(files)
+
+    def copy(self, dataset: str) -> Iterator[Page]:
+        """The rows of the newest whole dump, as after the loss of all that was known. Raises FullReadImpossible where there
+        is none, and as ``pull`` does."""
+        state = self._state[dataset]
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in state.iterdir():
+            each.unlink()
+        _manifests.remember_rows(state, 0)
+        read = False
+        for page in self.pull(dataset, None):
+            read = True
+            yield page
+        if not read:
+            raise FullReadImpossible(
+                f"{self._source.system}.{dataset}: no dump that fits {self._source.datasets[dataset].pattern} is in the"
+                " drop folder, so there is nothing to compare with",
+                fix="let the department put its newest full dump there",
+            )
 
     def _is_early(self, file: _File) -> bool:
         """Whether its name says a month to come: a slip that would make every true dump after it stale."""

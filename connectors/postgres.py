@@ -192,14 +192,8 @@ class PostgresConnector:
         with closing(self._sessions.open()) as connection:
             connection.execute("SET idle_in_transaction_session_timeout = '600s'")  # while Kafka takes its time
             text, end = self._snapshot(dataset, connection)
-            done, last = 0, False
-            layout: Layout | None = None
-            connection.execute(cursor(table, self._source.datasets[dataset].key))
-            while not last:
-                result = connection.execute(f"FETCH {self._page_rows} FROM copied").pgresult
-                assert result is not None
-                layout = layout or self._layout(dataset, life.values, described(table, result))
-                changes = [copied(layout, result, row, end) for row in range(result.ntuples)]
+            done = 0
+            for changes in self._fetched(dataset, table, life.values, connection, end):
                 done, last = done + len(changes), len(changes) < self._page_rows
                 if last:
                     position |= {"phase": "live", "snapshot": text, "snapshot_lsn": end}
@@ -207,6 +201,36 @@ class PostgresConnector:
                     changes, dict(position), snapshot=True, done=done, total=done if last else max(done, table.rows),
                     mark="complete" if last else None,
                 )  # fmt: skip
+
+    def _fetched(
+        self, dataset: str, table: Table, values: Values, connection: psycopg.Connection[Any], end: str
+    ) -> Iterator[list[Upsert]]:
+        """The rows of a table in the transaction that this connection is in, a page each; the last one is not full."""
+        layout: Layout | None = None
+        connection.execute(cursor(table, self._source.datasets[dataset].key))
+        while True:
+            result = connection.execute(f"FETCH {self._page_rows} FROM copied").pgresult
+            assert result is not None
+            layout = layout or self._layout(dataset, values, described(table, result))
+            changes = [copied(layout, result, row, end) for row in range(result.ntuples)]
+            yield changes
+            if len(changes) < self._page_rows:
+                return
+
+    def copy(self, dataset: str) -> Iterator[Page]:
+        """All rows as of one moment, in one transaction that only reads and locks nothing. Slot and log are left alone."""
+        try:
+            with closing(self._sessions.open()) as connection:
+                connection.execute("SET idle_in_transaction_session_timeout = '600s'")
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                declared, done = self._source.datasets[dataset], 0
+                table = self._stream.catalog.table(connection, dataset, declared, add=False)
+                self._need_columns(dataset, str(table), table.columns)
+                for changes in self._fetched(dataset, table, Values(connection), connection, "0/0"):
+                    done += len(changes)
+                    yield Page(changes, {}, snapshot=True, done=done, total=max(done, table.rows))
+        except psycopg.Error as error:
+            raise self._sessions.known(error, dataset) from error
 
     def _settle(self, dataset: str, life: _Dataset) -> None:
         """Transactions have ended that were open when slot and publication were made. Raises SourceBusy if they take long."""
@@ -333,6 +357,14 @@ class PostgresConnector:
             keys = [gap.key for gap in found.gaps if gap.layout is layout]
             rows |= rows_now(life.connection, life.values, layout, keys)
         return fill_gaps(found, rows)
+
+    def retained(self, dataset: str) -> list[str]:
+        """How much of its log the server keeps while a dataset is paused, once each time that it becomes too much."""
+        try:
+            self._stream.weigh()
+        except psycopg.Error as error:
+            raise self._sessions.known(error) from error
+        return self._notes(self._datasets[dataset])
 
     def _notes(self, life: _Dataset) -> list[str]:
         """Once each time that the server comes to keep too much of its log for us."""

@@ -147,6 +147,7 @@ class SqlConnector:
         self._source, self._monotonic, self._page_rows = source, monotonic, source.connector.page_rows
         self._ledgers = Ledgers(state, source.system)
         self._scans, self._scan_after = dict[str, tuple[float, Scanned]](), dict[str, float]()
+        self._too_early = set[str]()
         if source.connector.capture != "poll":
             raise SettingInvalid(
                 f"{source.system}: capture {source.connector.capture!r} is not available for kind sql",
@@ -210,10 +211,25 @@ class SqlConnector:
         began = self._monotonic()
         at_rest = after is not None and after["phase"] == "rest"
         if at_rest and began < self._scan_after.get(dataset, 0.0):
+            self._too_early.add(dataset)
             return
+        self._too_early.discard(dataset)
         scan = FullScan(self._scanned(dataset), self._ledgers.of(dataset), after)
         yield from scan.pages()
         self._scan_after[dataset] = began + (scan.rows / RESWEEP_ROWS_S if scan.rows > FEW_ROWS else 0.0)
+
+    def looked(self, dataset: str) -> bool:
+        """Whether the last pull of a dataset read anything: whole tables are not read each time."""
+        return dataset not in self._too_early
+
+    def copy(self, dataset: str) -> Iterator[Page]:
+        """All rows in the order of their keys, in short statements of a page each: a row that is there all the while is
+        seen once, whatever is written meanwhile."""
+        try:
+            yield from self._scanned(dataset).copy()
+        except SQLAlchemyError as error:
+            self._scans.pop(dataset, None)
+            raise self._known(dataset, error) from error
 
     def _scanned(self, dataset: str) -> Scanned:
         """The declared table, looked up again once a minute."""

@@ -246,6 +246,20 @@ class SourceSilent(RetryLater):
     code, chinese, exit_code = "OW-1212", "数据集长时间未读完一遍,且未报错", 1
 
 
+class DatasetHalted(RetryLater):
+    """A person has paused the dataset with ``onewindow source pause``: the connectors do not read it until
+    ``onewindow source resume``. All other datasets go on; what changes in the source meanwhile is read afterwards."""
+
+    code, chinese = "OW-1213", "数据集已由人员暂停读取,恢复后继续"
+
+
+class FullReadImpossible(RetryLater):
+    """A dataset can't be read in full now, so it can't be compared with what the pipeline holds: no dump lies in the drop
+    folder."""
+
+    code, chinese, exit_code = "OW-1214", "目前无法完整读取该数据集,不能对账", 69
+
+
 class PositionLost(RetryLater):
     """The place where reading a dataset had stopped does not exist any more: its replication slot is gone, was made anew or
     holds too little; its table or publication was made anew; or another server answers, or one that was restored. What
@@ -525,6 +539,14 @@ class QuarantineUnknown(OneWindowError):
     """There is no refused record with this number."""
 
     code, chinese = "OW-1505", "隔离区中没有这条记录"
+
+
+class ComparisonOpen(RetryLater):
+    """``onewindow source reconcile`` found records that differ, and can't tell whether they are lost or only on their way: the
+    pipeline does not pass the moment at which the source was read, because a role is down, the dataset is paused, or it
+    takes too long. Nothing was changed."""
+
+    code, chinese = "OW-1506", "对账有差异,但无法判断是丢失还是仍在途中"
 
 
 # 16xx: processes -----------------------------------------------------------------------------------------------------

@@ -168,6 +168,16 @@ EXPLAINED: dict[str, Explained] = {
         "See run/connectors.log; if a look takes so long, raise fresh_s of the dataset.",
         "查看 run/connectors.log；如果一次读取本来就需要这么久，调大该数据集的 fresh_s。",
     ),
+    "OW-1213": Explained(
+        "有人用 `onewindow source pause` 暂停了这个数据集：在恢复之前连接器不读取它，其他数据集照常进行。暂停期间来源中的变化在恢复后读取。",
+        "See in `onewindow status` who paused it, since when and why; then: onewindow source resume SYSTEM.DATASET.",
+        "用 `onewindow status` 查看由谁、何时、因何暂停，然后执行 onewindow source resume 系统.数据集。",
+    ),
+    "OW-1214": Explained(
+        "目前无法完整读取该数据集（投放目录中没有可用的全量文件），因此不能与流水线中的内容对账。",
+        "Let the department put its newest full dump into the drop folder, then compare again.",
+        "请部门把最新的全量文件放入投放目录，然后重新对账。",
+    ),
     "OW-1221": Explained(
         "数据集上次读到的位置已不存在：复制槽丢失、被重建或保留不足，表或发布被重建，或应答的是另一台或恢复过的服务器。其间发生的变化无从得知，"
         "因此以新的纪元从头读取，并对账差异。",
@@ -365,6 +375,11 @@ EXPLAINED: dict[str, Explained] = {
         "隔离区中没有这个键的记录。",
         "Copy the key from `onewindow quarantine list`.",
         "从 `onewindow quarantine list` 中复制记录键。",
+    ),
+    "OW-1506": Explained(
+        "`onewindow source reconcile` 发现了有差异的记录，但无法判断它们是丢失了还是仍在途中：流水线没有越过读取来源的时刻，因为有进程未运行、数据集已暂停，或耗时过长。没有作任何改动。",
+        "Mend what the message names, see that `onewindow status` is healthy, and compare again.",
+        "解决提示中所说的问题，确认 `onewindow status` 正常后重新对账。",
     ),
     "OW-1601": Explained(
         "有工作在等待，进程却停滞不前。它以退出码 75 结束，由监管进程重新启动。",

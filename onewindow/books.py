@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.store import BOOKS
 
@@ -85,3 +85,38 @@ def book(reading: Reading | None, in_topic: int | None, decided: Decided | None,
     if reading is None or (read == 0 and not loaded):
         balanced = None
     return Book(read, parts, events - decided.events, lost, balanced)
+
+
+class PartitionBook(NamedTuple):
+    """The side of streams for one partition of a topic: where its log ends, how far streams has come in it, how many events
+    it has counted, and how many numbers it saw that were missing. ``in_topic`` is None where the broker does not say."""
+
+    partition: int
+    in_topic: int | None
+    taken: int
+    counted: int
+    missing: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each event that was taken was counted, and none is lacking."""
+        there = self.in_topic is None or self.taken <= self.in_topic
+        return self.counted == self.taken and not self.missing and there
+
+
+def partition_books(
+    topic: str,
+    ends: Mapping[tuple[str, int], int] | None,
+    positions: Mapping[tuple[str, int], int],
+    counts: Mapping[tuple[str, int], Mapping[str, int]],
+    missing: Mapping[tuple[str, int], int],
+) -> list[PartitionBook]:
+    """Those of a topic's partitions of which anything is known."""
+    known = sorted(place for place in {*(ends or ()), *positions, *counts, *missing} if place[0] == topic)
+    return [
+        PartitionBook(
+            place[1], None if ends is None else ends.get(place, 0), positions.get(place, 0),
+            sum(counts.get(place, {}).values()), missing.get(place, 0),
+        )
+        for place in known
+    ]  # fmt: skip

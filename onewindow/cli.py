@@ -38,6 +38,10 @@ app.add_typer(topics, name="topics")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A system, or a dataset as SYSTEM.DATASET.")]
+Within = Annotated[str | None, typer.Option("--dataset", help="Only this dataset of the system.")]
+
+
 class _Where:
     directory = Path()
 
@@ -214,6 +218,20 @@ def status(as_json: Json = False) -> None:
         watcher.close()
     _print(found) if as_json else show.status(found)
     raise typer.Exit(0 if found["healthy"] else 1)
+
+
+@app.command()
+def books(as_json: Json = False) -> None:
+    """The books 账: what each source gave, what became of it, and where that does not balance, down to the keys.
+
+    Beside them the source's own count of its records, where it can tell. Exit 0: balanced. Exit 1: not, or not yet.
+    """
+    from onewindow import show
+    from onewindow.bookkeeping import books as kept
+
+    found = kept(_deployment())
+    _print(found) if as_json else show.books(found)
+    raise typer.Exit(0 if found["balanced"] else 1)
 
 
 @app.command()
@@ -406,16 +424,68 @@ def source_preview(
     raise typer.Exit(1 if any(each["would_pause"] for each in found) else 0)
 
 
-@source.command("resume")
-def source_resume(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")], as_json: Json = False) -> None:
-    """Let a paused dataset go on, once its source is mended or found right after all."""
-    from onewindow import sources
+@source.command("pause")
+def source_pause(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why 暂停原因; status shows it, with your login.")],
+    dataset: Within = None,
+    as_json: Json = False,
+) -> None:
+    """Stop reading a system, or one dataset of it, until `source resume` 暂停读取. Nothing is lost, restarts change nothing.
 
-    found = sources.resume(_deployment(), dataset)
-    if as_json:
-        _print(found)
-    else:
-        typer.echo(f"{dataset} goes on." if found["was_paused"] else f"{dataset} is not paused: nothing to do.")
+    What was read goes on its way. Mind that a database whose log is read keeps it meanwhile: wal_limit_mb still holds.
+    """
+    from onewindow import show, sources
+
+    if not reason.strip():
+        raise typer.BadParameter("say why", param_hint="--reason")
+    found = sources.pause(_deployment(), name, dataset, reason.strip())
+    _print(found) if as_json else show.pausing(found)
+
+
+@source.command("resume")
+def source_resume(name: Name, dataset: Within = None, as_json: Json = False) -> None:
+    """Let what is paused go on 恢复读取: by a person, or, of a dataset that is named, after OW-1209.
+
+    After OW-1209, do it once the source is mended or found right after all: what it held back is decided record by record.
+    """
+    from onewindow import show, sources
+
+    found = sources.resume(_deployment(), name, dataset)
+    _print(found) if as_json else show.resuming(found)
+
+
+@source.command("reconcile")
+def source_reconcile(
+    name: Name,
+    dataset: Within = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the cut-over report 割接报告 to FILE, its SHA-256 to FILE.sha256."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many keys to show of each kind; 1,000 in JSON.")] = 5,
+    wait: Annotated[float, typer.Option(min=1, help="How many seconds to wait for the pipeline, each time.")] = 120,
+    as_json: Json = False,
+) -> None:
+    """Compare what a source holds now with what the pipeline holds, record by record 对账. Changes nothing.
+
+    The source is read in full, page by page, and only read; records are named by their hashed keys. Changes may go on: what
+    differs is looked at again when it has had the time to arrive. Exit 0: nothing differs. Exit 1: something does.
+    """
+    from onewindow import cutover, show
+    from onewindow.reconciling import reconcile
+
+    if report is not None and (report.exists() or cutover.beside(report).exists()):
+        raise typer.BadParameter(f"{report} is there already; nothing is written over", param_hint="--report")
+    if report is not None and not report.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {report.parent}", param_hint="--report")
+    deployment = _deployment()
+    with show.bars() as tell:
+        found = reconcile(deployment, name, dataset, tell=tell, patience_s=wait)
+    if report is not None:
+        found["report"] = cutover.write(deployment, found, report)
+    _print(found) if as_json else show.reconciled(found, limit)
+    raise typer.Exit(0 if found["equal"] else 1)
 
 
 @source.command("reread")

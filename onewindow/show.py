@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from onewindow import people
+from onewindow import comparing, people
 from onewindow import refusals as quarantined
 from onewindow.invocation import invocation
 from onewindow.panel import coloured, freshness, sources_table, summary_table, troubles
@@ -137,6 +137,16 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """The same for work of several pieces: gives what takes (title, done, total if known)."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda title, done, total: progress.update(task, description=title, completed=done, total=total)
+
+
 def rebuilt(found: dict[str, Any]) -> None:
     """What a rebuild did."""
     resumed = f" and {found['resumed']:,} by an earlier try" if found["resumed"] else ""
@@ -224,6 +234,39 @@ def plan(found: dict[str, Any]) -> None:
         out.print(Text("not looked at: ", "yellow") + Text(each), soft_wrap=True)
     if found["as_declared"]:
         out.print("all is as declared: nothing is to be done")
+
+
+def pausing(found: dict[str, Any]) -> None:
+    """Which datasets are paused."""
+    for each in found["datasets"]:
+        name, was = each["dataset"], f"by {each['by']} since {each['since']}: {each['reason']}"
+        if each["was_paused"]:
+            _all([f"{name} was paused already, {was}"])
+        else:
+            _all([f"{name} is paused within two seconds, until: onewindow source resume {name}"])
+
+
+def resuming(found: dict[str, Any]) -> None:
+    """Which datasets go on."""
+    _all(f"{each} goes on." for each in found["resumed"])
+    if not found["resumed"] and not found["still_paused"]:
+        _all([f"{found['dataset']} is not paused: nothing to do."])
+    for each in found["still_paused"]:
+        _all(
+            [
+                f"{each} stays paused, because too much of it was refused; once that is mended: onewindow source resume {each}"
+            ]
+        )
+
+
+def reconciled(found: dict[str, Any], limit: int) -> None:
+    """The outcome of a reconcile."""
+    _all(comparing.reconciled(found, limit))
+
+
+def books(found: dict[str, Any]) -> None:
+    """The books, and what does not balance."""
+    _all(comparing.books(found))
 
 
 def cluster_plan(found: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors import open_connector
@@ -11,7 +14,7 @@ from onewindow.databases import existing_store
 from onewindow.events_log import EventsLog
 from onewindow.settings import Deployment
 from producers import positions
-from streams.store import Store
+from streams.store import Halt, Store
 
 
 def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
@@ -60,16 +63,52 @@ def discover(deployment: Deployment, name: str) -> list[dict[str, Any]]:
         connector.close()
 
 
-def resume(deployment: Deployment, dataset: str) -> dict[str, Any]:
-    """Let a paused dataset go on: what it held back is decided record by record, and refused ones go to quarantine."""
-    topic = _topic(deployment, dataset)
-    log = EventsLog(deployment.bootstrap, [topic])
+def chosen(deployment: Deployment, name: str, dataset: str | None) -> tuple[Source, list[str]]:
+    """A system and the datasets of it that are meant: all of SYSTEM, or the one that is named, as SYSTEM.DATASET or beside
+    it. Raises DatasetUnknown."""
+    system, _, within = name.partition(".")
+    one = dataset or within
+    if one and not (within and dataset):
+        source, found = deployment.dataset(f"{system}.{one}")
+        return source, [found]
+    source = _source(deployment, name)
+    return source, list(source.datasets)
+
+
+def pause(deployment: Deployment, name: str, dataset: str | None, reason: str) -> dict[str, Any]:
+    """Wish that datasets be not read: the connectors heed it within two seconds, or when they are started."""
+    source, datasets = chosen(deployment, name, dataset)
+    wish = Halt(reason, getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"))
     engine = existing_store(deployment)
     try:
-        return {"dataset": dataset, "was_paused": Store(engine).resume(topic, log.ends())}
+        store, found = Store(engine), []
+        for each in datasets:
+            known = store.halt(department_topic(source.system, each), wish)
+            about = (known or wish)._asdict()
+            found.append({"dataset": f"{source.system}.{each}", "was_paused": known is not None, **about})
     finally:
         engine.dispose()
-        log.close()
+    return {"datasets": found}
+
+
+def resume(deployment: Deployment, name: str, dataset: str | None = None) -> dict[str, Any]:
+    """Let paused datasets go on. A person's pause ends; so does one after OW-1209, but only of a dataset that is named, for
+    what it held back is then decided record by record, and refused ones go to quarantine."""
+    source, datasets = chosen(deployment, name, dataset)
+    is_named = bool(dataset) or "." in name
+    topics = {department_topic(source.system, each): f"{source.system}.{each}" for each in datasets}
+    engine = existing_store(deployment)
+    try:
+        store = Store(engine)
+        ended = [each for topic, each in topics.items() if store.end_halt(topic) is not None]
+        sick = [topic for topic in store.pauses() if topic in topics]
+        if sick and is_named:
+            with closing(EventsLog(deployment.bootstrap, sick)) as log:
+                ended += [topics[topic] for topic in sick if store.resume(topic, log.ends())]
+    finally:
+        engine.dispose()
+    still = [] if is_named else [topics[topic] for topic in sick]
+    return {"dataset": name, "was_paused": bool(ended), "resumed": sorted({*ended}), "still_paused": still}
 
 
 def reread(deployment: Deployment, dataset: str) -> dict[str, Any]:

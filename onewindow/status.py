@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from contracts.errors import (
     BooksWrong,
+    DatasetHalted,
     EventsLost,
     LogDamaged,
     NumberGap,
@@ -28,7 +29,7 @@ from contracts.errors import (
 from contracts.events import RESIDENT_TOPIC
 from contracts.sources import Source, department_topic
 from onewindow import run_files
-from onewindow.books import Book, Decided, Reading, book
+from onewindow.books import Book, Decided, Reading, book, partition_books
 from onewindow.damage import offline
 from onewindow.databases import holds
 from onewindow.events_log import EventsLog
@@ -39,7 +40,7 @@ from projections.engine import Gap, read_positions
 from projections.reading import gaps
 from streams import store as streams_store
 from streams.intake import way_on
-from streams.store import BOOKS
+from streams.store import BOOKS, Halt
 
 Places = Mapping[tuple[str, int], int]
 """(topic, partition) -> offset or count."""
@@ -217,7 +218,7 @@ class Watcher:
 
     def _look_at_streams(self) -> dict[str, Any]:
         if not holds(self._store, streams_store.outbox.name):
-            return {"books": {}, "positions": {}, "outbox": 0, "oldest": None, "pauses": {}, "missing": {}}
+            return {"books": {}, "positions": {}, "outbox": 0, "oldest": None, "pauses": {}, "halts": {}, "missing": {}}
         with reading(self._store) as connection:
             books = connection.execute(sa.select(streams_store.books)).mappings()
             outbox = streams_store.outbox.c.id
@@ -231,6 +232,7 @@ class Watcher:
                 "outbox": waiting[0],
                 "oldest": waiting[1],
                 "pauses": {row.topic: row.finding for row in connection.execute(sa.select(streams_store.pause))},
+                "halts": streams_store.halts(connection),
                 "missing": {
                     (row.topic, row.partition): row.missing
                     for row in connection.execute(sa.select(streams_store.arrival))
@@ -318,7 +320,10 @@ class _Look:
             in_topic = None
         self.book: Book = book(read, in_topic, self._decided(streams), loaded=self.loaded)
         self.missing = self._sum(streams["missing"]) if streams else 0
+        sides = [streams[name] for name in ("positions", "books", "missing")] if streams else [{}, {}, {}]
+        self.partitions = partition_books(self._topic, ends, *sides) if streams else []
         self._paused = streams["pauses"].get(self._topic) if streams else None
+        self._halt: Halt | None = streams["halts"].get(self._topic) if streams else None
         self.state = self._state()
         self.problems = list(self._problems())
 
@@ -333,12 +338,12 @@ class _Look:
 
     def _state(self) -> str:
         said = self.said
-        if self._paused:
+        if self._paused or (self._halt and said.get("state") == "paused"):
             return "paused"
         if not self._alive or said.get("state") == "stopped":
-            return "down"
-        if not said or (said["state"] == "starting" and not self.book.pending):
-            return "starting"
+            return "paused" if self._halt else "down"
+        if not said or said["state"] == "paused" or (said["state"] == "starting" and not self.book.pending):
+            return "starting"  # one that was paused just now goes on
         if said["state"] == "waiting":
             return "waiting"
         if said["state"] == "loading" or not said["snapshot_done"]:
@@ -376,6 +381,8 @@ class _Look:
                 self._name,
                 SourceSick(self._paused, fix=way_on(self.source.system, self.dataset)),
             )
+        if self._halt:
+            yield _problem(self._name, _halted(self._name, self._halt))
         if self.state == "waiting":
             told = {"code": "code", "finding": "text", "fix": "fix"}
             yield {"where": self._name, **{name: str(self.said[given] or "") for name, given in told.items()}}
@@ -418,10 +425,12 @@ class _Look:
             "state": self.state,
             "healthy": self.state == "live" and bool(self.book.balanced) and not self.problems,
             **self.book.document(),
+            "unbalanced": [each._asdict() for each in self.partitions if not each.balanced],
             "loaded": self.loaded,
             "progress": self._progress(),
             "rate": self._rate(),
             "looked_at": self.said.get("looked_at"),
+            "paused": self._halt._asdict() if self._halt else None,
             "error": error,
             "asks": list(self.said.get("asks", [])),
             "notes": list(self.said.get("notes", [])),
@@ -463,6 +472,13 @@ def _gap(gap: Gap) -> NumberGap:
     return NumberGap(
         f"events {gap.expected} to {gap.found - 1} of {gap.origin} are missing in {gap.topic}/{gap.partition}",
         fix="they are sent again by themselves while streams runs; if this stays, see run/streams.log",
+    )
+
+
+def _halted(name: str, halt: Halt) -> DatasetHalted:
+    return DatasetHalted(
+        f"{name} is paused by {halt.by} since {halt.since}: {halt.reason}",
+        fix=f"when that is over: onewindow source resume {name}",
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Confirming, Connector, Page, Position
+from connectors.base import Confirming, Connector, Page, Position, Retaining, Sparing
 from contracts.errors import ConfigError, OneWindowError, PositionLost, PublishFailed
 from contracts.identity import Hasher
 from contracts.sources import department_topic
@@ -36,6 +36,7 @@ from producers.topics import POSITIONS
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 0.2  # a save is one small record; at this pace it costs under 1 % of loading
+RETAINED_S = 5.0  # how often it is looked at what the source keeps while a dataset is paused
 UNEASY_S = 5.0  # a broker that acknowledges nothing for so long is said to be waited for
 
 
@@ -72,6 +73,7 @@ class DatasetProducer:
         self._publisher, self._pace, self._now = publisher, pace or Pace(), now
         self._again = threading.Event()
         self._wake = threading.Event()
+        self._halted = threading.Event()
         self._board = Board(system, dataset)
         self._at_work: Publisher | None = None
 
@@ -96,6 +98,12 @@ class DatasetProducer:
         """Read the dataset from its beginning, under a new epoch, as soon as the page at hand is done. Thread-safe."""
         self._again.set()
         self._wake.set()
+
+    def halt(self, *, halted: bool) -> None:
+        """Stop reading once the page at hand is done, and save; or go on where that was. Thread-safe."""
+        if halted != self._halted.is_set():
+            self._halted.set() if halted else self._halted.clear()
+            self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; then flush and save. Errors are waited out and never leave."""
@@ -133,8 +141,11 @@ class DatasetProducer:
                 return stop.is_set() or self._again.is_set()
 
             while not ended():
+                if self._halted.is_set():
+                    self._rest(way, ended, stop)
+                    continue
                 try:
-                    way.pull(ended)
+                    way.pull(lambda: ended() or self._halted.is_set())
                 except _SourceFailed as failed:
                     way.settle()
                     failures += 1
@@ -148,6 +159,15 @@ class DatasetProducer:
                     failures = 0
                     self._pause(stop, self._pace.every_s)
             way.settle()
+
+    def _rest(self, way: _Way, ended: Callable[[], bool], stop: threading.Event) -> None:
+        """Read nothing while a person wishes so, and look now and then at what the source keeps meanwhile."""
+        nothing: dict[str, Any] = dict.fromkeys(("code", "text", "fix", "since", "rows", "total"))
+        self._board.set(state="paused", rate=0.0, **nothing)
+        while self._halted.is_set() and not ended():
+            way.weigh()
+            self._pause(stop, RETAINED_S)
+        self._board.set(state="starting")
 
     def _wait(self, error: Exception, failures: int) -> float:
         if isinstance(error, ConfigError):
@@ -222,7 +242,9 @@ class _Way:
             self._after(self._latest, snapshot_done=True)
         self.settle()
         nothing: dict[str, Any] = dict.fromkeys(("code", "text", "fix", "since", "rows", "total"))
-        self._board.set(state="live", rate=0.0, looked_at=looked_at, **nothing)
+        if not isinstance(self._connector, Sparing) or self._connector.looked(self._writer.dataset):
+            nothing["looked_at"] = looked_at
+        self._board.set(state="live", rate=0.0, **nothing)
 
     def _publish(self, page: Page) -> None:
         before, now = self._latest, self._now()
@@ -258,6 +280,21 @@ class _Way:
         marks = self._writer.marks(page.mark, sequence=before.sequence, index=len(page.changes), now=now)
         self._publisher.publish(self._topic, marks)
         return len(marks)
+
+    def weigh(self) -> None:
+        """Note what the source keeps too much of while nothing is read. One that can't be asked now is asked again."""
+        if not isinstance(self._connector, Retaining):
+            return
+        try:
+            said = self._connector.retained(self._writer.dataset)
+        except PositionLost as lost:
+            said = [lost.finding]
+        except OneWindowError:
+            return
+        for text in said:
+            self.note(text)
+        if said:
+            self.settle()
 
     def note(self, text: str) -> None:
         """Put down what a person should hear; ``settle`` saves it."""

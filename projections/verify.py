@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -15,6 +15,9 @@ from projections.engine import LogBatch, LogIdentity, ViewEngine, read_positions
 from projections.tables import VIEW, declared
 from projections.winners import Authority
 
+K = TypeVar("K", str, tuple[str, ...])
+A = TypeVar("A")
+B = TypeVar("B")
 Positions = Mapping[tuple[str, int], int]
 Progress = Callable[[int, int], None]
 """Gets (events folded, events in all)."""
@@ -145,19 +148,28 @@ def unlike(
     theirs: Iterator[tuple[tuple[str, ...], bulk.Row]],
 ) -> Iterator[Difference]:
     """The rows that are not the same on both sides, each of which gives (key, row) in the order of the keys."""
+    for key, mine, other in paired(ours, theirs):
+        columns = (
+            tuple(_columns(names, mine, other)) if mine is not None and other is not None and mine != other else ()
+        )
+        if columns or mine is None or other is None:
+            yield Difference(table, key, columns, live=mine is not None, folded=other is not None)
+
+
+def paired(ours: Iterator[tuple[K, A]], theirs: Iterator[tuple[K, B]]) -> Iterator[tuple[K, A | None, B | None]]:
+    """Each key with what both sides have of it, None where one lacks it. Both give (key, what) in the order of the keys;
+    one of each is held."""
     mine, other = next(ours, None), next(theirs, None)
     while mine is not None or other is not None:
         if other is None or (mine is not None and mine[0] < other[0]):
             assert mine is not None
-            yield Difference(table, mine[0], (), live=True, folded=False)
+            yield mine[0], mine[1], None
             mine = next(ours, None)
         elif mine is None or other[0] < mine[0]:
-            yield Difference(table, other[0], (), live=False, folded=True)
+            yield other[0], None, other[1]
             other = next(theirs, None)
         else:
-            columns = tuple(_columns(names, mine[1], other[1])) if mine[1] != other[1] else ()
-            if columns:
-                yield Difference(table, mine[0], columns, live=True, folded=True)
+            yield mine[0], mine[1], other[1]
             mine, other = next(ours, None), next(theirs, None)
 
 

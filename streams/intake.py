@@ -251,6 +251,11 @@ def _changes(now: Mapping[int, _T], before: Mapping[int, _T]) -> dict[int, _T]:
     return {partition: each for partition, each in now.items() if each != before[partition]}
 
 
+def content_print(record: Mapping[str, Any]) -> str:
+    """The fingerprint of a source record, as the record's state holds it. Raises what JSON can't hold."""
+    return hashlib.blake2b(_encode(record), digest_size=12).hexdigest()
+
+
 def fingerprints(declared: DatasetSource) -> tuple[str, str]:
     """Of a whole declaration, and of the part that decides what becomes of a record."""
     parts = (declared.model_dump_json(), declared.model_dump_json(include={"key", "where", "map"}))
@@ -306,7 +311,7 @@ class _Batch:
         if change.op == "delete":
             self._gone(item, change, known, version, "gone")
             return
-        print_ = hashlib.blake2b(_encode(change.record), digest_size=12).hexdigest()
+        print_ = content_print(change.record)
         if known is not None and known.fingerprint == print_:
             self.counts["duplicate"] += 1
             self._remember(item.key, known._replace(version=version))

@@ -124,6 +124,15 @@ reread = sa.Table(
     sa.Column("reading", _big, nullable=False, comment="the reading at the time of the wish; a newer one fulfils it"),
 )
 
+halt = sa.Table(
+    "halt",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("reason", _text, nullable=False),
+    sa.Column("by", _text, nullable=False, comment="the login of who paused it"),
+    sa.Column("since", _text, nullable=False),
+)
+
 mapping = sa.Table(
     "mapping",
     metadata,
@@ -150,6 +159,14 @@ class ActiveMapping(NamedTuple):
     declared: str
     whole: bool
     remap: str
+
+
+class Halt(NamedTuple):
+    """Why a person has paused the reading of a dataset; the columns of ``halt`` after its key."""
+
+    reason: str
+    by: str
+    since: str
 
 
 class State(NamedTuple):
@@ -417,6 +434,23 @@ class Store:
         with writing(self.engine) as connection:
             bulk.upsert(connection, reread, [(topic, reading)])
 
+    def halt(self, topic: str, halt_: Halt) -> Halt | None:
+        """Wish that a dataset be not read until ``end_halt``. One that is halted already stays as it is, and that is given."""
+        with writing(self.engine) as connection:
+            halt.create(connection, checkfirst=True)  # a store of before has none
+            known = halts(connection).get(topic)
+            if known is None:
+                bulk.insert(connection, halt, [(topic, *halt_)])
+            return known
+
+    def end_halt(self, topic: str) -> Halt | None:
+        """Let the dataset be read again; what it was halted for, None if it was not."""
+        with writing(self.engine) as connection:
+            known = halts(connection).get(topic)
+            if known is not None:
+                connection.execute(sa.delete(halt).where(halt.c.topic == topic))
+            return known
+
     def end_pause(self, topic: str) -> None:
         """Let a dataset go on. What was decided up to now counts no more against its source."""
         with writing(self.engine) as connection:
@@ -435,3 +469,10 @@ class Store:
             rows = [(*place, "", end) for place, end in ends.items() if place[0] == topic]
             bulk.upsert(connection, judgement, rows)
             return True
+
+
+def halts(connection: sa.Connection) -> dict[str, Halt]:
+    """topic -> why a person has paused the reading of its dataset."""
+    if not sa.inspect(connection).has_table(halt.name):
+        return {}
+    return {row.topic: Halt(row.reason, row.by, row.since) for row in connection.execute(sa.select(halt))}
