@@ -24,7 +24,13 @@ from contracts.sources import DatasetSource
 from streams.intake import content_print
 from streams.mapping import Mapped, RecordMap
 
-_TABLE = "CREATE TABLE rows (key TEXT PRIMARY KEY, print TEXT NOT NULL, says TEXT NOT NULL) WITHOUT ROWID"
+_TABLES = """
+DROP TABLE IF EXISTS rows;
+CREATE TABLE rows (key TEXT PRIMARY KEY, print TEXT, says TEXT) WITHOUT ROWID;
+CREATE TABLE came (key TEXT, print TEXT, says TEXT);
+"""
+_SORT = "INSERT OR REPLACE INTO rows SELECT key, print, says FROM came ORDER BY key, rowid"
+"""Once for all: entered one by one, keys in no order would touch a page of the file each."""
 _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192; PRAGMA temp_store = FILE;"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -68,13 +74,18 @@ class Reading:
         return said(owner, found.fields, found.originals, found.mends, found.as_of, not number)
 
 
+def _row(change: Upsert | Delete, reading: Reading) -> tuple[str, str | None, str | None]:
+    key = reading.key(change)
+    return (key, None, None) if isinstance(change, Delete) else (key, *reading.content(key, change.record))
+
+
 class SourceCopy:
     """One reading at a time: ``read`` forgets the one before."""
 
     def __init__(self, path: Path) -> None:
         path.touch(mode=0o600)
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript(_QUICK + _TABLE)
+        self._db.executescript(_QUICK)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -82,20 +93,19 @@ class SourceCopy:
 
     def read(self, pages: Iterable[Page], reading: Reading, tell: Callable[[int, int | None], None]) -> None:
         """Take all pages; what comes last of a record counts. ``tell`` gets (rows so far, in all if known). Holds a page."""
-        self._db.executescript(f"DROP TABLE rows; {_TABLE}")
+        self._db.executescript(_TABLES)
+        self._db.execute("BEGIN")
         done = 0
         for page in pages:
-            self._db.execute("BEGIN")
-            for change in page.changes:
-                key = reading.key(change)
-                if isinstance(change, Delete):
-                    self._db.execute("DELETE FROM rows WHERE key = ?", (key,))
-                else:
-                    row = (key, *reading.content(key, change.record))
-                    self._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", row)
-            self._db.execute("COMMIT")
+            self._db.executemany(
+                "INSERT INTO came VALUES (?, ?, ?)", [_row(change, reading) for change in page.changes]
+            )
             done += len(page.changes)
             tell(done, page.total)
+        self._db.execute(_SORT)
+        self._db.execute("DELETE FROM rows WHERE print IS NULL")
+        self._db.execute("DROP TABLE came")
+        self._db.execute("COMMIT")
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
