@@ -90,14 +90,14 @@ def _unaccounted(history: History, store: Store, topic: str, name: str, at: dict
     count, keys = 0, dict[str, None]()
     for _, _, records in history.records(topic, at["partition"], 0, min(at["taken"], at["in_topic"] or 0)):
         changes = decode([item.value or b"" for item in records])
-        newest = {
-            item.key.decode(): change.source.version
+        versions = [
+            (item.key.decode(), change.source.version)
             for item, change in zip(records, changes, strict=True)
             if item.key and isinstance(change, FastChange) and change.op not in MARKS
-        }
+        ]
         with reading(store.engine) as connection:
-            states = store.states(connection, name, list(newest))
-        lacking = [key for key, version in newest.items() if key not in states or states[key].version < version]
+            states = store.states(connection, name, list({key for key, _ in versions}))
+        lacking = [key for key, version in versions if key not in states or states[key].version < version]
         count += len(lacking)
-        keys |= dict.fromkeys(lacking[: _KEYS - len(keys)] if len(keys) < _KEYS else ())
-    return {"unaccounted": count, "keys": list(keys)}
+        keys |= dict.fromkeys(lacking if len(keys) < _KEYS else ())
+    return {"unaccounted": count, "keys": list(keys)[:_KEYS]}

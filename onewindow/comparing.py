@@ -68,7 +68,10 @@ def _keys(each: dict[str, Any], kind: str, keys: list[str]) -> Iterator[Renderab
 def _ways_on(found: dict[str, Any]) -> Iterator[RenderableType]:
     for each in found["datasets"]:
         if not each["equal"]:
-            yield f"fix: onewindow source reread {each['dataset']}; if that changes nothing: onewindow verify"
+            yield (
+                f"fix: if `onewindow status` asks about {each['dataset']}, answer that; else: onewindow source reread"
+                f" {each['dataset']}; if that changes nothing: onewindow verify"
+            )
 
 
 def books(found: dict[str, Any]) -> Iterator[RenderableType]:

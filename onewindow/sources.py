@@ -108,7 +108,7 @@ def resume(deployment: Deployment, name: str, dataset: str | None = None) -> dic
     finally:
         engine.dispose()
     still = [] if is_named else [topics[topic] for topic in sick]
-    return {"dataset": name, "was_paused": bool(ended), "resumed": sorted({*ended}), "still_paused": still}
+    return {"dataset": name, "was_paused": bool(ended), "resumed": sorted({*ended} - {*still}), "still_paused": still}
 
 
 def reread(deployment: Deployment, dataset: str) -> dict[str, Any]:

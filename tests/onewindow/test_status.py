@@ -19,7 +19,7 @@ from producers.positions import Saved, saved_record
 from producers.publisher import Publisher, Record
 from producers.topics import POSITIONS, TopicSpec, ensure_topics
 from projections.databases import open_view
-from streams.store import Post, Store
+from streams.store import Halt, Post, Store
 
 SOURCE = """
 system: {system}
@@ -283,3 +283,62 @@ def test_an_outbox_row_that_waits_at_two_looks_is_not_healthy(city):
     assert watcher.look()["state"] == "healthy"
     watcher.close()
     store.engine.dispose()
+
+
+def paused(city):
+    store = Store(open_view(f"sqlite:///{city.directory}/streams.sqlite"))
+    store.halt(city.topic, Halt("月末结算", "wang", "2026-11-28T08:00:00+00:00"))
+    return store
+
+
+def test_a_dataset_that_a_person_has_paused_says_by_whom_and_why(city):
+    city.topics()
+    city.decide()
+    store = paused(city)
+    city.up()
+    found = city.look()
+    assert (found["sources"][0]["state"], codes(found)) == ("live", ["OW-1213"])  # it was not heeded yet
+    city.said |= {"state": "paused", "looked_at": time.time() - 1_000, "saved_at": time.time() - 1_000}
+    for file in city._files:
+        file.write()
+    found = city.look()
+    source = found["sources"][0]
+    assert (source["state"], source["healthy"], found["state"], codes(found)) == (
+        "paused", False, "needs attention", ["OW-1213"],
+    )  # fmt: skip
+    assert source["paused"] == {"reason": "月末结算", "by": "wang", "since": "2026-11-28T08:00:00+00:00"}
+    (problem,) = found["problems"]
+    assert "wang since 2026-11-28T08:00:00+00:00: 月末结算" in problem["finding"]
+    assert problem["fix"].endswith(f"onewindow source resume {city.system}.person")
+    store.end_halt(city.topic)
+    store.engine.dispose()
+    found = city.look()
+    assert (found["sources"][0]["state"], found["sources"][0]["paused"], codes(found)) == ("starting", None, [])
+
+
+def test_a_dataset_is_paused_also_while_its_role_is_down(city):
+    city.topics()
+    city.decide()
+    paused(city).engine.dispose()
+    city.up(roles=("broker", "streams", "projections"))
+    found = city.look()
+    assert found["sources"][0]["state"] == "paused"
+    assert codes(found) == ["OW-1605", "OW-1213"]
+
+
+def test_a_partition_whose_books_do_not_balance_is_named(city):
+    city.topics()
+    city.publish(5)
+    city.said |= {"published": 5}
+    city.decide(accepted=5)
+    city.up()
+    assert city.look()["sources"][0]["unbalanced"] == []
+    store = Store(open_view(f"sqlite:///{city.directory}/streams.sqlite"))
+    with store.engine.begin() as connection:
+        store.count(connection, city.topic, {0: {"accepted": -1}})
+    store.engine.dispose()
+    found = city.look()
+    assert codes(found) == ["OW-1410"]
+    assert found["sources"][0]["unbalanced"] == [
+        {"partition": 0, "in_topic": 5, "taken": 5, "counted": 4, "missing": 0}
+    ]

@@ -521,3 +521,78 @@ def test_saved_positions_keep_their_form():
         "epoch": 3, "sequence": 2, "reading": 0, "numbers": [], "position": {"a": 1}, "published": 5, "again": 0, "duplicates": 0, "stale": 0, "notes": [],
         "asks": [], "snapshot_done": False, "saved_at": "", "owner": "o",
     }  # fmt: skip
+
+
+class Weighed(Source):
+    """A source that keeps what is not read, and does not look each time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.asked, self.looks = 0, True
+
+    def retained(self, _dataset: str) -> list[str]:
+        self.asked += 1
+        return ["it keeps 7 MB"] if self.asked == 1 else []
+
+    def looked(self, _dataset: str) -> bool:
+        return self.looks
+
+
+def test_a_dataset_that_is_paused_is_not_read_and_goes_on_where_it_stood(started, broker, system):
+    source = Source(100)
+    source.hold = threading.Event()
+    run = started(source)
+    run.until(lambda now: now.published or now.rows)
+    run.producer.halt(halted=True)
+    source.hold.set()
+    run.until(lambda now: now.state == "paused")
+    saved = load(broker.bootstrap)[f"{system}.d"]
+    assert 0 < saved.position["done"] < 100
+    pulls = len(source.pulled)
+    source.changes += [Source.change(number) for number in range(100, 120)]
+    run.producer.reread()  # the next epoch begins, and reads nothing either
+    run.until(lambda now: now.epoch > saved.epoch and now.state == "paused")
+    assert len(source.pulled) == pulls
+    run.producer.halt(halted=False)
+    run.until(lambda now: now.state == "live")
+    assert load(broker.bootstrap)[f"{system}.d"].position == {"done": 120}
+    assert {change.record["n"] for change, *_ in events(broker.bootstrap, system)} == set(range(120))
+
+
+def test_what_is_paused_before_it_begins_is_not_read_at_all(broker, system):
+    source, stop = Source(10), threading.Event()
+    producer = DatasetProducer(
+        source, system, "d", bootstrap=broker.bootstrap, hasher=HASHER, publisher=lambda: Publisher(broker.bootstrap, "t"),
+        pace=PACE,
+    )  # fmt: skip
+    producer.halt(halted=True)
+    thread = threading.Thread(target=producer.run, args=(stop,))
+    thread.start()
+    end = time.monotonic() + 20
+    while producer.progress.state != "paused":
+        assert time.monotonic() < end, producer.progress
+        time.sleep(0.01)
+    stop.set()
+    thread.join(30)
+    assert (source.pulled, thread.is_alive()) == ([], False)
+
+
+def test_what_a_source_keeps_while_it_is_paused_is_noted_once(started, broker, system):
+    source = Weighed(10)
+    run = started(source)
+    run.until(lambda now: now.state == "live")
+    run.producer.halt(halted=True)
+    run.until(lambda now: now.state == "paused" and now.notes)
+    (note,) = run.producer.progress.notes
+    assert note.endswith("it keeps 7 MB")
+    assert load(broker.bootstrap)[f"{system}.d"].notes == (note,)
+
+
+def test_a_pull_that_spared_the_source_is_no_look_at_it(started):
+    source = Weighed(10)
+    source.looks = False
+    run = started(source)
+    run.until(lambda now: now.state == "live" and len(source.pulled) > 2)
+    assert run.producer.progress.looked_at is None
+    source.looks = True
+    run.until(lambda now: now.looked_at is not None)
