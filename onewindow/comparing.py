@@ -67,11 +67,14 @@ def _keys(each: dict[str, Any], kind: str, keys: list[str]) -> Iterator[Renderab
 
 def _ways_on(found: dict[str, Any]) -> Iterator[RenderableType]:
     for each in found["datasets"]:
-        if not each["equal"]:
+        name, counts = each["dataset"], each["counts"]
+        if counts["extra"]:
             yield (
-                f"fix: if `onewindow status` asks about {each['dataset']}, answer that; else: onewindow source reread"
-                f" {each['dataset']}; if that changes nothing: onewindow verify"
+                f"{name}, extra: answer what `onewindow status` asks about it, if it does; a table that is polled by a cursor does"
+                " not tell what is deleted: declare deleted, or leave cursor out"
             )
+        if not each["equal"]:
+            yield f"fix: onewindow source reread {name}; if that changes nothing: onewindow verify"
 
 
 def books(found: dict[str, Any]) -> Iterator[RenderableType]:

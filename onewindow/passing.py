@@ -58,7 +58,7 @@ class Passing:
         """What has to come about one after the other; each is looked up once the one before has."""
         before = self._said().get("written_at", 0.0)
         yield "a sign of life of the connectors", lambda: self._said().get("written_at", 0.0) != before
-        moment = self._said()["written_at"]  # by the clock of the connectors, as looked_at is
+        moment = self._said().get("written_at", float("inf"))  # by the clock of the connectors, as looked_at is
         yield "a look at the source", lambda: (self._about().get("looked_at") or 0.0) >= moment
         topic = self._log.ends([self._topic])
         yield "streams", lambda: self._has_passed(topic, self._decided())

@@ -163,6 +163,22 @@ def test_each_planted_difference_is_found_by_its_key(city):
     assert made.findings.source.hexadecimal() != made.findings.pipeline.hexadecimal()
 
 
+def test_the_checksums_differ_by_whatever_differs(city):
+    def sums():
+        found = city.compared().findings
+        return found.source.hexadecimal(), found.pipeline.hexadecimal()
+
+    right, _ = sums()
+    city.in_view(sa.update(assertion).where(assertion_of(city, "004")), fields={"name": "王小芳", "care_level": "full"})
+    by_view = sums()
+    assert by_view[0] == right != by_view[1]
+    city.follow("004")  # the same again changes nothing in the view
+    city.in_store(sa.update(tables.record).where(record_of(city, "003")), fingerprint="00" * 12)
+    by_both = sums()
+    assert by_both[0] == right
+    assert by_both[1] not in (right, by_view[1])
+
+
 def test_a_newer_version_that_is_refused_is_no_difference_and_one_that_never_came_is(city):
     city.put(person("001", care="9"))
     city.follow("001")
@@ -231,6 +247,18 @@ def test_what_changes_in_each_pass_is_in_motion_after_so_many_and_nothing_else_i
     assert counts(made) == {"equal": 39, "refused": 1, "filtered": 1, "in_motion": 1}
     assert (made.findings.equal, made.passes, city.reads) == (True, PASSES, PASSES)
     assert made.findings.keys["in_motion"] == [city.key("001")]
+
+
+def test_what_is_refused_again_in_each_pass_is_in_motion_though_the_view_hears_nothing_of_it(city):
+    turn = count()
+
+    def read():
+        yield from city.pages()
+        city.put(person("refused", name="甲" * (2 + next(turn)), care="9"))
+        city.follow("refused")
+
+    made = city.compared(read=read)
+    assert counts(made) == {"equal": 40, "filtered": 1, "in_motion": 1}
 
 
 def test_a_record_that_goes_on_changing_and_never_arrives_is_missing_and_not_in_motion(city):
