@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from logsource import Department
+from restserver import Department as Api
 from test_postgres_log import server  # noqa: F401 - a fixture
+from test_rest import source as api_source
 
 from connectors import open_connector
 from connectors.base import Delete, copies
@@ -143,3 +145,20 @@ def test_a_table_that_it_is_too_early_to_read_again_was_not_looked_at(database, 
         looked.append(connector.looked("person"))
     connector.close()
     assert looked == [True, False]
+
+
+@pytest.mark.parametrize("capture", ["poll", "snapshot"])
+def test_an_api_is_read_from_its_first_page_on_and_again_when_it_is_asked_for_again(tmp_path, capture):
+    api = Api()
+    try:
+        api.paging = "offset"
+        for number in range(8):
+            api.put(f"k{number}", deleted=number == 2)
+        connector = open_connector(api_source(api.url, paging="offset", capture=capture), password=None, state=tmp_path)
+        for _ in range(2):
+            there = dict.fromkeys(f"k{number}" for number in range(8) if number != 2)
+            found = [change for page in copies(connector, "people") for change in page.changes]
+            assert {change.key for change in found if not isinstance(change, Delete)} == set(there)
+        connector.close()
+    finally:
+        api.close()
