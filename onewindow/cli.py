@@ -490,7 +490,8 @@ def source_reconcile(
 
 @source.command("reread")
 def source_reread(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")], as_json: Json = False) -> None:
-    """Read a dataset from its beginning. What is there already is recognised; what is gone from the source is retracted."""
+    """Read a dataset from its beginning. What is there already is recognised; what is gone from the source is retracted,
+    unless it is a table that is polled by a cursor: leave cursor out for that, or declare deleted."""
     from onewindow import sources
 
     found = sources.reread(_deployment(), dataset)

@@ -15,11 +15,11 @@ State = Literal["starting", "loading", "live", "waiting", "paused", "stopped"]
 class Progress:
     """A dataset at one moment.
 
-    ``paused``: a person wishes that it be not read. ``waiting`` comes with the code and text of the error that is waited out, and since when. ``rows`` and ``total``: of
-    the piece of work at hand, where known. ``looked_at``: when the last reading that came to the source's end without an
-    error began; all that the source held then is durable. ``reading`` and ``numbers``: of the events that are durable
-    (``producers.positions.Saved``). ``published``, ``again``, ``duplicates``, ``stale``: as saved durably, over all
-    epochs. ``asks``: open questions. ``rate``: records a second while loading.
+    ``paused``: a person wishes that it be not read. ``waiting`` comes with the code and text of the error that is waited
+    out, and since when. ``rows`` and ``total``: of the piece of work at hand, where known. ``looked_at``: when the last
+    reading that came to the source's end without an error began; all that the source held then is durable. ``reading`` and
+    ``numbers``: of the events that are durable (``producers.positions.Saved``). ``published``, ``again``, ``duplicates``,
+    ``stale``: as saved durably, over all epochs. ``asks``: open questions. ``rate``: records a second while loading.
     """
 
     system: str
