@@ -66,7 +66,7 @@ class Register:
             self.connector.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.services)])
 def register(request, tmp_path):
     """Opens a register; ``declared``: more of its dataset."""
     opened = []
@@ -76,6 +76,9 @@ def register(request, tmp_path):
         if request.param == "postgresql":
             postgres = request.getfixturevalue("postgres")
             url = postgres.url(postgres.new_database(), "postgres")
+        if request.param == "mariadb":
+            mariadb = request.getfixturevalue("mariadb")
+            url = mariadb.url(mariadb.new_database())
         opened.append(Register(url, tmp_path / "state", **declared))
         return opened[-1]
 
