@@ -112,7 +112,9 @@ def test_a_missing_drop_folder(deployment):
 
 
 def test_a_source_that_nobody_can_read_holds_up_no_other(deployment):
-    source(deployment, "hrss", HRSS.format(url=f"sqlite:///{deployment.parent / 'hrss.db'}"))  # there is no table in it
+    database = deployment.parent / "hrss.db"
+    database.touch()  # there is no table in it
+    source(deployment, "hrss", HRSS.format(url=f"sqlite:///{database}"))
     source(deployment, "ageing", AGEING.format(folder="drop"))
     (deployment / "drop").mkdir()
     dump = "编号,身份证号,姓名\n1,379901195001010244,张三\n"
