@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
-WORKERS ?= 2
+WORKERS ?= 3
 MINUTES ?= 2
 SEED ?= 1
 ON ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services test-faults chaos check format bench benchmarks docs lock clean
+.PHONY: help setup demo test test-deployments test-services test-faults chaos check format bench benchmarks docs lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,12 +25,15 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the sample city, live in this terminal; Ctrl-C ends it
 	@$(BIN)/onewindow demo
 
-test: $(READY) check  ## all checks and tests, but for the kills
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults" --durations 12
+test: $(READY) check  ## all checks and tests, but for those below
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not faults and not deployment" --durations 12
+
+test-deployments: $(READY)  ## whole deployments, brought up and asked from outside
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m deployment --durations 6
 
 test-services: $(READY)  ## the tests that use a broker or database, on Apache Kafka, PostgreSQL and MariaDB
 	$(BIN)/python tests/services/install.py
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults" --durations 12
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --services -m "not faults and not deployment" --durations 12
 
 test-faults: $(READY)  ## kill -9 of every role in the middle of work, and damage to what it works with
 	$(BIN)/pytest -q -p no:randomly -m faults --durations 6

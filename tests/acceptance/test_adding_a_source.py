@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from product import document, new_deployment, until, up
 from test_bad_input import AGEING, source
+
+pytestmark = pytest.mark.deployment
 
 HRSS = """system: hrss
 title: 人社

@@ -11,6 +11,8 @@ from product import document, new_deployment, onewindow, until, up
 
 from examples.postgres import free_port
 
+pytestmark = pytest.mark.deployment
+
 HRSS = """system: hrss
 title: 人社
 owner: 信息中心

@@ -20,6 +20,8 @@ from product import document, new_deployment, new_directory, onewindow, until, u
 
 from examples.postgres import Postgres
 
+pytestmark = pytest.mark.deployment
+
 HRSS = """system: hrss
 title: 人社
 owner: 信息中心

@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.deployment
+
 
 def test_every_figure_is_told():
     done = subprocess.run(

@@ -14,6 +14,8 @@ from producers.positions import claim, load
 from producers.publisher import Publisher, Record
 from producers.topics import POSITIONS, TopicSpec, ensure_topics
 
+pytestmark = pytest.mark.deployment
+
 TOPIC = TopicSpec("department.hrss.person", 2)
 WANTED = [TOPIC, POSITIONS]
 

@@ -23,6 +23,8 @@ from onewindow.onboarding.preview import preview
 from onewindow.onboarding.sample import records_of
 from onewindow.settings import Deployment
 
+pytestmark = pytest.mark.deployment
+
 PEOPLE = [person(5, number) for number in range(150)]
 WRONG = range(0, 150, 30)  # whose ID number has another check character
 

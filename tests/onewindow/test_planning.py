@@ -16,6 +16,8 @@ import projections.engine
 from onewindow.planning import plan
 from onewindow.settings import Deployment
 
+pytestmark = pytest.mark.deployment
+
 SOURCE = """system: {system}
 title: 人社
 owner: 信息中心
