@@ -21,7 +21,7 @@ from contracts.texts import Refused
 T = TypeVar("T")
 _BREATH_S = 1.0  # a stop is heard at the next page: the longest wait without one
 _RESTARTS = 3  # beginning anew so often within one look, its records move faster than they can be read
-_LIKE_AN_ID = re.compile(r"(?<!\d)(\d{17}[\dXx])(?:[1-7][1-4])?(?![\dXx])")  # alone, or in a disability card's number
+_LIKE_AN_ID = re.compile(r"(?<!\d)(\d{17}[\dXx])\d{0,3}(?![\dXx])")  # alone, or in a disability card's number
 
 
 @dataclass(frozen=True, slots=True)

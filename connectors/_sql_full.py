@@ -96,7 +96,8 @@ class Scanned:
         while True:
             rows = self.page(last)
             done += len(rows)
-            yield Page([self.change(row, "copy") for row in rows], {}, snapshot=True, done=done, total=total)
+            changes = [self.change(row, "copy") for row in _one_of_each(rows)]
+            yield Page(changes, {}, snapshot=True, done=done, total=total)
             if len(rows) < self.page_rows:
                 return
             last = rows[-1].values

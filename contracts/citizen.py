@@ -33,7 +33,9 @@ _INNER = re.compile(f"[{EDGES}]+")
 _HYPHENS = re.compile("[-‐‑‒–—―−]")
 _SCIENTIFIC = re.compile(r"\d+(\.\d+)?E\+?\d+", re.ASCII | re.IGNORECASE)
 _MASKED = re.compile(r"(?=.*([*●•×∗✱#]|X{3,}))[\dX*●•×∗✱#]+", re.ASCII | re.IGNORECASE)
-_INSIDE = re.compile(r"(?<!\d)\d{15}(\d\d[\dXx])?([1-7][1-4])?(?!\d)")
+_INSIDE = re.compile(
+    r"(?<!\d)(\d{15}(\d\d)?|\d{17}[\dXx]|\d{6}(18|19|20)\d\d(0[1-9]|1[0-2])[0-3]\d\d{3}[\dXx]\d{1,3})(?!\d)", re.ASCII
+)
 _DIGITS = re.compile(r"\d*X?", re.ASCII)
 
 
@@ -81,7 +83,7 @@ def mask(number: str) -> str:
 
 def masked(text: str) -> str:
     """The text, masked as a whole where it holds something like an ID number: 15 digits, or 17 and a digit or X; also
-    where that is the beginning of a disability card's number."""
+    where that is the beginning of a disability card's number, well made or not: up to three digits more."""
     return mask(text) if _INSIDE.search(_INNER.sub("", _HYPHENS.sub("", text))) else text
 
 

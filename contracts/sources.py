@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from contracts.citizen import masked
 from contracts.codesets import codeset
@@ -42,6 +50,14 @@ class FieldMap(Declared):
     unit: Literal["fen", "yuan"] | None = None
     form: Literal["disability_card"] | None = None
     required: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a ``form`` that is not said: a declaration from before there was one is the same declaration."""
+        found: dict[str, Any] = dump(self)
+        if found.get("form") is None:
+            found.pop("form", None)
+        return found
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

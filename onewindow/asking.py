@@ -24,6 +24,7 @@ from contracts.explanations import EXPLAINED
 from contracts.reasons import REASONS, Reason
 from onewindow.databases import existing_view, holds
 from onewindow.events_log import EventsLog
+from onewindow.logins import login
 from onewindow.settings import Deployment
 from projections.databases import open_view, reading
 from projections.reading import communities as communities_of
@@ -147,7 +148,7 @@ def discard(
         refused = [(dataset, row["record_key"], row["event_id"]) for row in _store_rows(deployment, query)]
         engine = open_view(deployment.streams_url)
         try:
-            Store(engine).discard(refused, because, getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"))
+            Store(engine).discard(refused, because, login(), datetime.now(UTC).isoformat(timespec="seconds"))
         finally:
             engine.dispose()
     return {"dataset": dataset, "records": len(chosen), "because": because, "done": do and bool(chosen)}

@@ -482,9 +482,11 @@ def source_reconcile(
     deployment = _deployment()
     with show.bars() as tell:
         found = reconcile(deployment, name, dataset, tell=tell, patience_s=wait)
-    if report is not None:
-        found["report"] = cutover.write(deployment, found, report)
-    _print(found) if as_json else show.reconciled(found, limit)
+    try:
+        if report is not None:
+            found["report"] = cutover.write(deployment, found, report)
+    finally:  # what was found out is told also where it can't be written
+        _print(found) if as_json else show.reconciled(found, limit)
     raise typer.Exit(0 if found["equal"] else 1)
 
 
@@ -502,7 +504,7 @@ def source_reread(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET
 def plan(as_json: Json = False) -> None:
     """What the files of the deployment, as they are now, would change of what is there. Changes nothing.
 
-    Exit 0: nothing is to be done. Exit 1: something is, by itself or by a command that is named.
+    How a source is reached (connector) is not compared: onewindow source check. Exit 0: nothing is to be done. Exit 1: something is, by itself or by a command that is named.
     """
     from onewindow import planning, show
 

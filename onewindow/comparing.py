@@ -31,7 +31,14 @@ _PARTS = ("read", "accepted", "quarantined", "duplicate", "stale", "filtered", "
 def reconciled(found: dict[str, Any], limit: int) -> Iterator[RenderableType]:
     """The counts of each dataset, then the keys of what differs, and what to do."""
     good, bad = "the pipeline holds what the source holds 对账相符", "THE PIPELINE AND THE SOURCE DIFFER 对账不符"
-    yield Text(good, "bold green") if found["equal"] else Text(bad, "bold red")
+    moving = sum(each["counts"]["in_motion"] for each in found["datasets"])
+    if found["equal"] and moving:
+        yield Text(
+            f"no difference was found; {moving:,} records moved all the while and were not compared 变动中",
+            "bold yellow",
+        )
+    else:
+        yield Text(good, "bold green") if found["equal"] else Text(bad, "bold red")
     table = plain_table()
     table.add_column("dataset", no_wrap=True)
     table.add_column("in source 来源", justify="right", no_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -13,7 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from contracts.errors import SettingInvalid
 from onewindow import asking
+from onewindow.logins import login
 from onewindow.settings import Deployment
 
 
@@ -23,7 +24,10 @@ def beside(file: Path) -> Path:
 
 
 def write(deployment: Deployment, found: dict[str, Any], file: Path) -> dict[str, str]:
-    """Write the report, then its SHA-256 in the format of ``sha256sum --check``. Nothing is written over: FileExistsError."""
+    """Write the report, then its SHA-256 in the format of ``sha256sum --check``. Nothing is written over.
+
+    Raises SettingInvalid where it can't be written.
+    """
     open_ones = asking.refusals(deployment, found["system"], None)
     compared = {each["dataset"] for each in found["datasets"]}
     refused = [each for each in open_ones if f"{each['system']}.{each['dataset']}" in compared]
@@ -31,7 +35,7 @@ def write(deployment: Deployment, found: dict[str, Any], file: Path) -> dict[str
         "report": "reconcile 对账",
         "deployment": deployment.settings.name,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "made_by": getpass.getuser(),
+        "made_by": login(),
         "versions": {"onewindow": version("onewindow"), "python": platform.python_version()},
         "key_check": deployment.hasher.check_value,
         **found,
@@ -43,8 +47,14 @@ def write(deployment: Deployment, found: dict[str, Any], file: Path) -> dict[str
     }
     data = (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode()
     digest = hashlib.sha256(data).hexdigest()
-    _write(file, data)
-    _write(beside(file), f"{digest}  {file.name}\n".encode())
+    try:
+        _write(file, data)
+        _write(beside(file), f"{digest}  {file.name}\n".encode())
+    except OSError as error:
+        raise SettingInvalid(
+            f"the report can't be written to {file} ({error.strerror})",
+            fix="compare again, with another place for --report",
+        ) from error
     return {"file": str(file), "sha256": digest}
 
 

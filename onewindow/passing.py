@@ -111,5 +111,6 @@ class Passing:
     def _open(self, why: str) -> ComparisonOpen:
         return ComparisonOpen(
             f"records of {self._system}.{self._dataset} differ, and whether they are lost or on their way can't be told: {why}",
-            fix=f"see `onewindow -C {self._deployment.directory} status`, mend what it names, and compare again",
+            fix=f"see `onewindow -C {self._deployment.directory} status`, mend what it names, and compare again; a large table"
+            " without a cursor is looked at seldom: --wait 3600",
         )

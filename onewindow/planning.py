@@ -1,7 +1,7 @@
 """``onewindow plan``: what the deployment's files, as they are now, would change of what is there. Changes nothing itself.
 
 Files are compared with what is in force: the mappings that streams decides under, the declaration that the view was made
-by, the topics of the cluster; an embedded broker that is down makes what it lacks when it comes up. A step happens by itself
+by, the topics of the cluster; not how a source is reached (``connector``). An embedded broker that is down makes what it lacks when it comes up. A step happens by itself
 when the deployment comes up, or says which command does it.
 """
 
@@ -27,11 +27,12 @@ from streams.intake import fingerprints
 
 _A_SECOND = 8_000  # events that a rebuild or a remap takes, on two cores: docs/performance.md
 _BY_ITSELF = "by itself, when the deployment comes up"
+_HARMLESS = {"title", "fresh_s", "refuse_limit", "disappear_limit"}
 
 
 class Step(NamedTuple):
-    """Something that is to be done. ``about``: a topic, a dataset, or a part. ``then``: what does it. ``events``: how many it
-    goes through; None where that can't be told or does not matter."""
+    """Something that is to be done. ``about``: a topic, a dataset, or a part. ``then``: what does it. ``events``: how many
+    records or events it is about; None where that can't be told or does not matter."""
 
     about: str
     finding: str
@@ -41,7 +42,7 @@ class Step(NamedTuple):
     def document(self) -> dict[str, Any]:
         """As it is told."""
         seconds = None if self.events is None else max(1, round(self.events / _A_SECOND))
-        return {**self._asdict(), "about_s": seconds}
+        return {**self._asdict(), "at_least_s": seconds}
 
 
 def plan(deployment: Deployment) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def _dataset(name: str, declared: DatasetSource, known: Any, records: int) -> It
         return
     whole, meaning = fingerprints(declared)
     if whole != known.fingerprint:
-        before, now = json.loads(known.declared), json.loads(declared.model_dump_json())
+        before = json.loads(DatasetSource.model_validate_json(known.declared).model_dump_json())
+        now = json.loads(declared.model_dump_json())
         changes = list(_changes(before, now))
         said = f"has changed in {', '.join(changes)}"
         if before["key"] != now["key"]:
@@ -124,8 +126,10 @@ def _dataset(name: str, declared: DatasetSource, known: Any, records: int) -> It
         elif meaning != known.meaning:
             then = f"{remap}; a start alone decides only what comes from then on so"
             yield Step(name, f"{said}: its {records:,} records are decided anew", then, records)
-        else:
+        elif set(changes) <= _HARMLESS:
             yield Step(name, f"{said}: nothing of what was decided changes", _BY_ITSELF)
+        else:
+            yield Step(name, f"{said}: it is read otherwise", f"start, then onewindow source reread {name}", records)
     elif not known.whole:
         yield Step(name, "holds records that were decided under an older mapping", remap, records)
 

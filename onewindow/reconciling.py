@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from connectors import open_connector
 from connectors.base import copies
+from contracts.errors import ComparisonOpen
 from contracts.sources import DatasetSource, Source, department_topic
 from onewindow.databases import existing_store, existing_view
 from onewindow.events_log import EventsLog
@@ -238,7 +239,8 @@ def reconcile(
     tell: Tell = lambda *_: None,
     patience_s: float = PATIENCE_S,
 ) -> dict[str, Any]:
-    """Compare a system, or a dataset of it. ``equal`` says it all; keys are keyed hashes.
+    """Compare a system, or a dataset of it. ``equal``: no difference was found; ``settled``: and none can have been missed,
+    as no record moved all the while. Keys are keyed hashes.
 
     Raises ComparisonOpen where it can't be told, FullReadImpossible, and what reading the source raises.
     """
@@ -256,6 +258,7 @@ def reconcile(
     return {
         "system": source.system,
         "equal": all(each["equal"] for each in found),
+        "settled": not any(each["counts"]["in_motion"] for each in found),
         "began_at": began.isoformat(timespec="seconds"),
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "datasets": found,
@@ -306,8 +309,15 @@ def _compared(place: _Place, source: Source, dataset: str, tell: Tell, patience_
 
 
 def _in_force(store: sa.Engine, source: Source, dataset: str) -> DatasetSource:
-    """The declaration that the dataset is decided under; that of the file before streams has begun with it."""
-    topic = department_topic(source.system, dataset)
+    """The declaration that the dataset is decided under; that of the file before streams has begun with it. Raises
+    ComparisonOpen where records were decided under an older one: each of them would differ."""
+    name, mapping = f"{source.system}.{dataset}", tables.mapping.c
+    query = sa.select(mapping.declared, mapping.whole).where(mapping.topic == department_topic(source.system, dataset))
     with reading(store) as connection:
-        text = connection.scalar(sa.select(tables.mapping.c.declared).where(tables.mapping.c.topic == topic))
-    return DatasetSource.model_validate_json(text) if text else source.datasets[dataset]
+        found = connection.execute(query).one_or_none()
+    if found is not None and not found.whole:
+        raise ComparisonOpen(
+            f"{name} holds records that were decided under an older mapping, so they can't be compared",
+            fix=f"onewindow remap {name}, and compare again",
+        )
+    return DatasetSource.model_validate_json(found.declared) if found else source.datasets[dataset]

@@ -228,7 +228,7 @@ def plan(found: dict[str, Any]) -> None:
     """Each step: what, and what does it."""
     for step in found["steps"]:
         out.print(Text(step["about"], "bold") + Text(f": {step['finding']}"), soft_wrap=True)
-        takes = "" if step["events"] is None else f" ({step['events']:,} of them; about {step['about_s']:,} s)"
+        takes = "" if step["events"] is None else f" ({step['events']:,} of them; {step['at_least_s']:,} s or more)"
         out.print(f"  {step['then']}{takes}", soft_wrap=True, markup=False, highlight=False)
     for each in found["unknown"]:
         out.print(Text("not looked at: ", "yellow") + Text(each), soft_wrap=True)
@@ -296,6 +296,7 @@ def explanation(found: dict[str, Any]) -> None:
 def bench(found: dict[str, Any]) -> None:
     """The figures of this machine."""
     for name in ("produce", "intake", "project", "end_to_end"):
-        out.print(f"{name:<12} {found[name]:>10,.0f} records/s")
+        scaled = f"{found['at_half_a_second'][name]:>10,.0f} where the calibration loop takes 0.5 s"
+        out.print(f"{name:<12} {found[name]:>10,.0f} records/s {scaled}")
     out.print(f"nothing to a verified view: {found['cold_start_s']} s, {found['records']:,} residents")
     out.print(f"calibration loop: {found['calibration_s']} s (figures scale with it)", style="dim")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from contracts.errors import DatasetUnknown, OneWindowError
 from contracts.sources import Source, department_topic
 from onewindow.databases import existing_store
 from onewindow.events_log import EventsLog
+from onewindow.logins import login
 from onewindow.settings import Deployment
 from producers import positions
 from streams.store import Halt, Store
@@ -78,7 +78,7 @@ def chosen(deployment: Deployment, name: str, dataset: str | None) -> tuple[Sour
 def pause(deployment: Deployment, name: str, dataset: str | None, reason: str) -> dict[str, Any]:
     """Wish that datasets be not read: the connectors heed it within two seconds, or when they are started."""
     source, datasets = chosen(deployment, name, dataset)
-    wish = Halt(reason, getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"))
+    wish = Halt(reason, login(), datetime.now(UTC).isoformat(timespec="seconds"))
     engine = existing_store(deployment)
     try:
         store, found = Store(engine), []

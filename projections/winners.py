@@ -116,7 +116,7 @@ def _recency(member: Member) -> str:
 
 
 def _pattern(members: Sequence[Member]) -> tuple[_Speaker, ...]:
-    """What of these sorted members decides who wins, if no field of theirs is null."""
+    """What of these sorted members decides who wins. Of a single one it is not looked whether a field is null: that shows."""
     if len(members) == 1:
         system, dataset, _, _, _, _, fields = members[0]
         return ((system, dataset, tuple(fields), 0),)
@@ -125,7 +125,10 @@ def _pattern(members: Sequence[Member]) -> tuple[_Speaker, ...]:
     for member in members:
         if (at := _recency(member)) != before:
             place, before = place + 1, at
-        pattern.append((member.system, member.dataset, tuple(member.fields), place))
+        said = tuple(member.fields)
+        if None in member.fields.values():
+            said = tuple(name for name in said if member.fields[name] is not None)
+        pattern.append((member.system, member.dataset, said, place))
     return tuple(pattern)
 
 
@@ -147,7 +150,7 @@ def decide(members: list[Member], authority: Authority) -> tuple[list[Value], st
     types = tuple(map(type, values))
     if types not in plan.sound:
         if any(value is None and at < len(members) for value, (at, _) in zip(values, plan.cells, strict=True)):
-            return decide([_spoken(member) for member in members], authority)
+            return decide([_spoken(members[0])], authority)
         values = [None if value is None else kind(value) for value, kind in zip(values, _KINDS, strict=True)]
         if types == tuple(map(type, values)):
             plan.sound.add(types)

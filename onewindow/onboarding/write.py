@@ -155,7 +155,10 @@ def _cursor(out: _Lines, proposal: Proposal) -> None:
     if (cursor := proposal.trusted_cursor) is not None:
         _named(out, f"    cursor: {scalar(cursor.columns[0])}", what, cursor)
         return
-    reason = "no column surely rises with each change, so the whole table is read each time; deleted rows are seen"
+    reason = (
+        "no column surely rises with each change, so the whole table is read each time; deleted rows are seen."
+        " Of more than 50,000 rows set fresh_s to rows / 5000"
+    )
     if maybe is not None:
         reason += f". {maybe.columns[0]} may be one, {maybe.confidence:.0%}: {maybe.reason}"
     line = out.add(f"    # cursor: {scalar(maybe.columns[0]) if maybe else 'COLUMN'}", _said(reason))

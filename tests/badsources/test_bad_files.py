@@ -156,6 +156,9 @@ def test_future(drop):
     drop.put(1, dump(range(5)), name="elder_209901.csv")
     assert drop.look().error == "OW-1243"
     assert drop.names == ALL
+    drop.put(2, dump(range(19)))
+    assert drop.look().counts["deleted"] == 1
+    assert drop.names == ALL - {PEOPLE[19].name}
 
 
 @bad("a dump", "only the header", NOT_TAKEN.format("OW-1206"))
@@ -218,6 +221,10 @@ def test_half_written(drop):
     drop.put(2, dump(range(3)), name="elder_{}.csv.part")
     assert drop.look().counts["accepted"] == 0
     assert drop.names == ALL
+    drop.put(2, dump(range(19)), name="elder_{}.csv.part")
+    (drop.folder / "elder_202602.csv.part").rename(drop.folder / "elder_202602.csv")
+    drop.look()
+    assert drop.names == ALL - {PEOPLE[19].name}
 
 
 @bad("a dump", "another encoding than before (GBK, a byte order mark)", "read")

@@ -162,3 +162,18 @@ def test_an_api_is_read_from_its_first_page_on_and_again_when_it_is_asked_for_ag
         connector.close()
     finally:
         api.close()
+
+
+def test_of_rows_with_one_key_a_copy_has_the_one_that_is_read(database, tmp_path):
+    settings, connection = database
+    connection.execute("CREATE TABLE double (id INTEGER, name TEXT)")
+    connection.executemany("INSERT INTO double VALUES (?, ?)", [(n % 20, f"n{n * 7 % 40}") for n in range(40)])
+    connection.commit()
+    declared = {**PERSON, "table": "double", "key": ["id"]}
+    settings = {**settings, "page_rows": 100}
+    found = {change.key: change.record for change in copied(opened(settings, declared, tmp_path / "own"))}
+    puller = opened(settings, declared, tmp_path / "theirs")
+    pulled = {change.key: change.record for page in puller.pull("person", None) for change in page.changes}
+    puller.close()
+    assert found == pulled
+    assert len(found) == 20

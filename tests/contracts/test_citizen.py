@@ -150,7 +150,8 @@ def test_a_mask_shows_three_and_two():
 
 @pytest.mark.parametrize(
     "text", [GOOD, f"A-{GOOD}", GOOD[:17] + "x", GOOD[:6] + GOOD[8:17], " ".join(GOOD), f"{GOOD}|7", f"{GOOD}42",
-             f"{GOOD[:6]}{GOOD[8:17]}42", f"{GOOD[:17]}X42B1"]
+             f"{GOOD[:6]}{GOOD[8:17]}42", f"{GOOD[:17]}X42B1",
+             f"{GOOD}82", f"{GOOD}49", f"{GOOD}4", f"{GOOD}421", f"{GOOD[:17]}X9", f"{GOOD[:6]}{GOOD[8:17]}89"]
 )  # fmt: skip
 def test_what_holds_a_number_is_masked(text):
     assert "7005" not in citizen.masked(text).replace(" ", "")

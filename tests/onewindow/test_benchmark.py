@@ -20,4 +20,5 @@ def test_every_figure_is_told():
     found = json.loads(done.stdout)
     figures = ("calibration_s", "produce", "intake", "project", "end_to_end", "cold_start_s")
     assert all(found[name] > 0 for name in figures), found
+    assert set(found["at_half_a_second"]) == {"produce", "intake", "project", "end_to_end"}
     assert (found["records"], found["unit"], found["view"]) == (1_000, "records/s", "sqlite")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from connectors.base import Delete, Page, Upsert
 from contracts.changes import FastChange, FastSource, encode
+from contracts.errors import ComparisonOpen, SettingInvalid
 from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher
-from contracts.sources import DatasetSource
-from onewindow import reconciling
+from contracts.sources import DatasetSource, Source
+from onewindow import cutover, reconciling
 from onewindow.holdings import NOTHING, Decided, Held, Holdings, Shown
+from onewindow.logins import login
 from onewindow.reconciling import PASSES, Comparison, Sum, verdict
 from onewindow.source_copy import Content, Reading, SourceCopy
 from projections.databases import open_view
@@ -133,6 +137,38 @@ def assertion_of(city, nr):
 
 def counts(made):
     return {kind: many for kind, many in made.findings.counts.items() if many}
+
+
+def test_records_that_were_decided_under_an_older_mapping_are_not_compared(city):
+    """Each would differ; a remap is what helps."""
+    city.intake.adopt()
+    with city.store.engine.begin() as connection:
+        city.store.note_remap(connection, city.intake.topic, "", whole=True)
+    source = Source.model_validate({
+        "system": "hrss", "title": "人社", "owner": "", "connector": {"kind": "sql", "url": "sqlite:///x"},
+        "datasets": {"person": DECLARED},
+    })  # fmt: skip
+    assert reconciling._in_force(city.store.engine, source, "person") == DECLARED
+    mended = DECLARED.model_copy(update={"where": {"kind": ["a"]}})
+    Intake(city.store, "hrss", "person", mended, owner="人社", hasher=HASHER, partitions=1).adopt()
+    with pytest.raises(ComparisonOpen) as caught:
+        reconciling._in_force(city.store.engine, source, "person")
+    assert caught.value.fix.startswith("onewindow remap hrss.person")
+
+
+def test_a_report_that_can_not_be_written_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(cutover.asking, "refusals", lambda *_: [])
+    deployment = SimpleNamespace(settings=SimpleNamespace(name="x"), hasher=HASHER)
+    with pytest.raises(SettingInvalid, match="can't be written"):
+        cutover.write(deployment, {"system": "hrss", "datasets": []}, tmp_path / "nowhere" / "report.json")
+
+
+def test_a_login_without_a_name_is_a_number(monkeypatch):
+    def getuser():
+        raise KeyError("no such uid")
+
+    monkeypatch.setattr("getpass.getuser", getuser)
+    assert login() == f"uid {os.getuid()}"
 
 
 def test_what_is_the_same_is_read_once(city):

@@ -58,6 +58,11 @@ def test_a_source_that_is_silent_does_not_win(more: list[Member]):
     assert decide([elder], AUTHORITY) == ([None] * len(RESIDENT_FIELDS), "[]")
 
 
+def test_a_null_of_who_would_lose_anyway_is_no_word_either():
+    first, second = member("hrss.person", "2026", name="a"), member("hrss.person.2", "2025", name=None)
+    assert winner("name", first, second)[2] == "only source"
+
+
 def test_values_come_in_the_types_of_their_columns():
     values = dict(zip(RESIDENT_FIELDS, decide([member("civil.elder", name=7, alive=1)], AUTHORITY)[0], strict=True))
     assert (values["name"], values["alive"], values["phone"]) == ("7", True, None)
