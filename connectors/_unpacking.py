@@ -66,8 +66,12 @@ def rows_about(path: Path, name: str, declared: DatasetSource) -> int:
 
 
 def peeked(path: Path, declared: DatasetSource | None) -> tuple[tuple[str, ...], int | None]:
-    """``peek`` at a file in whatever form."""
-    if not _is_packed(path) and not (declared and declared.columns):
+    """``peek`` at a file in whatever form; nothing of one that this user may not read."""
+    try:
+        packed = _is_packed(path)
+    except OSError:
+        return (), None
+    if not packed and not (declared and declared.columns):
         return peek(path, declared)
     with TemporaryDirectory(prefix="onewindow-") as folder:
         try:

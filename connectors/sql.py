@@ -133,7 +133,8 @@ class SqlConnector:
     """Any database that SQLAlchemy reaches; tested on PostgreSQL (psycopg), MariaDB (pymysql) and SQLite.
 
     ``password`` stays beside the URL and shows in no message. ``state``: a directory for what full reads have given. One
-    thread at a time may pull a dataset; different datasets may be pulled by different threads. Raises SettingInvalid for a URL or capture mode that it can't work with.
+    thread at a time may pull a dataset; different datasets may be pulled by different threads. Raises SettingInvalid for a URL
+    or capture mode that it can't work with.
     """
 
     def __init__(

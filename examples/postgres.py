@@ -9,7 +9,6 @@ when the pipe ends, whatever ended the owner: ``stop``, a signal, or kill -9.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from examples.ownership import Ownership
 
 _GUARD = 'read -r _; exec "$0" -w -m fast -D "$1" stop'
 _ATTEMPTS, _PATIENCE_S = 5, 60.0
@@ -73,14 +74,14 @@ class Postgres:
         self.directory, self._options = directory.resolve(), options
         self._password_file = directory.with_name(directory.name + ".password")
         self._port_file = directory.with_name(directory.name + ".port")
-        self._lock: int | None = None
+        self._ownership = Ownership(self.directory.with_name(self.directory.name + ".lock"))
         self._guard: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     @property
     def owned(self) -> bool:
         """Whether this process brought the server up and will stop it."""
-        return self._lock is not None
+        return self._ownership.held
 
     def start(self) -> None:
         """Make the cluster if there is none, and start it; or join the one that another process holds up.
@@ -88,7 +89,7 @@ class Postgres:
         Returns when it answers. Raises PostgresUnavailable when it does not.
         """
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        if not self._own():
+        if not self._ownership.take():
             self._join()
             return
         try:
@@ -96,18 +97,6 @@ class Postgres:
         except BaseException:
             self.stop()
             raise
-
-    def _own(self) -> bool:
-        """Take the lock of the directory; the kernel gives it back when this process ends, however it ends."""
-        if self._lock is None:
-            lock = os.open(self.directory.with_name(self.directory.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
-            self._lock = lock
-        return True
 
     def _bring_up(self) -> None:
         library = _library()
@@ -237,7 +226,7 @@ class Postgres:
 
     def stop(self, how: str = "fast") -> None:
         """Stop it; ``immediate`` is a crash. Does nothing where another process owns it."""
-        if self._lock is None:
+        if not self._ownership.held:
             return
         if self._guard is not None:
             self._run("pg_ctl", "-w", "-m", how, "-D", str(self.directory), "stop", check=False)
@@ -245,8 +234,7 @@ class Postgres:
             self._guard.stdin.close()
             self._guard.wait()
             self._guard = None
-        os.close(self._lock)
-        self._lock = None
+        self._ownership.give_back()
 
 
 def _is_free(port: int) -> bool:

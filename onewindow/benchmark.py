@@ -65,8 +65,8 @@ def _median(part: Callable[[], float]) -> _Figure:
 def measure(records: int, step: Callable[[str], None]) -> dict[str, Any]:
     """Records a second of each part, on one core each, and of the whole way on this machine.
 
-    ``at_half_a_second`` is what they come to where the calibration loop takes 0.5 s. ``end_to_end`` is from ready connectors until all is seen in the view; ``cold_start_s`` from nothing, departments to be
-    built included, to a verified view.
+    ``at_half_a_second`` is what they come to where the calibration loop takes 0.5 s. ``end_to_end`` is from ready connectors
+    until all is seen in the view; ``cold_start_s`` from nothing, departments to be built included, to a verified view.
     """
     step(f"{records:,} records through each part, {_RUNS} times, with a calibration before and after each")
     quiet_collector()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-import sqlalchemy as sa
-
 from contracts.changes import MARKS, FastChange, decode
 from contracts.errors import OneWindowError
 from contracts.sources import Source, department_topic
@@ -21,7 +19,7 @@ from onewindow.settings import Deployment
 from onewindow.sources import discover
 from onewindow.status import Watcher
 from projections.databases import reading
-from streams.store import BOOKS, Store, record
+from streams.store import BOOKS, Store, counted
 
 _KEYS = 10
 _PARTS = ("read", *BOOKS, "pending", "balanced", "unbalanced")
@@ -33,7 +31,8 @@ def books(deployment: Deployment) -> dict[str, Any]:
         found = watcher.look()
     engine = existing_store(deployment)
     try:
-        known = _known(engine)
+        with reading(engine) as connection:
+            known = counted(connection)
         counts = {source.system: _own_counts(deployment, source) for source in deployment.sources}
         datasets = []
         for each in found["sources"]:
@@ -52,19 +51,12 @@ def books(deployment: Deployment) -> dict[str, Any]:
     return {"balanced": all(each["balanced"] for each in datasets), "datasets": datasets}
 
 
-def _known(engine: sa.Engine) -> dict[str, int]:
-    """How many records of each dataset streams knows of that are not gone, refused ones included."""
-    query = sa.select(record.c.dataset, sa.func.count()).where(record.c.state != "gone").group_by(record.c.dataset)
-    with reading(engine) as store:
-        return {row[0]: row[1] for row in store.execute(query)}
-
-
 def _own_counts(deployment: Deployment, source: Source) -> dict[str, int]:
     """How many rows each dataset's table or newest file has, as the source tells or estimates it; not those that it can't
-    tell now, for whatever reason: the books are not to wait for that."""
+    tell now."""
     try:
         found = discover(deployment, source.system)
-    except Exception:  # noqa: BLE001 - a file of somebody else, or a connector of one's own
+    except OneWindowError:
         return {}
     rows = {each["name"]: each["rows"] for each in found if each["rows"] is not None}
     named = {

@@ -200,8 +200,7 @@ class _Found:
 def _mappings(store: sa.Connection, datasets: Sequence[Declared]) -> dict[str, dict[str, Any]]:
     """Of each dataset the fingerprint of the mapping as declared, of the one in force, and whether every record is as that
     one makes it; None where a remap must tell."""
-    there = sa.inspect(store).has_table(tables.mapping.name)
-    known = {row.topic: row for row in store.execute(sa.select(tables.mapping))} if there else {}
+    known = tables.mappings(store)
     found = {}
     for each in datasets:
         row = known.get(department_topic(each.system, each.dataset))

@@ -1,8 +1,8 @@
 """``onewindow plan``: what the deployment's files, as they are now, would change of what is there. Changes nothing itself.
 
 Files are compared with what is in force: the mappings that streams decides under, the declaration that the view was made
-by, the topics of the cluster; not how a source is reached (``connector``). An embedded broker that is down makes what it lacks when it comes up. A step happens by itself
-when the deployment comes up, or says which command does it.
+by, the topics of the cluster; not how a source is reached (``connector``). An embedded broker that is down makes what it lacks
+when it comes up. A step happens by itself when the deployment comes up, or says which command does it.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def _topics(deployment: Deployment) -> Iterator[Step]:
 def _datasets(deployment: Deployment) -> Iterator[Step]:
     store = open_view(deployment.streams_url)
     try:
-        known = _in_force(store)
-        records = _records(store) if known else {}
+        known, records = _known(store)
         topics = set()
         for source, dataset in deployment.datasets():
             name, topic = f"{source.system}.{dataset}", department_topic(source.system, dataset)
@@ -92,23 +91,15 @@ def _datasets(deployment: Deployment) -> Iterator[Step]:
         store.dispose()
 
 
-def _in_force(store: sa.Engine) -> Mapping[str, Any]:
-    """By topic the mappings that streams decides under."""
-    if not holds(store, tables.mapping.name):
-        return {}
+def _known(store: sa.Engine) -> tuple[Mapping[str, tables.ActiveMapping], Mapping[str, int]]:
+    """By topic the mappings that streams decides under, and by dataset how many records it knows."""
+    if not holds(store, tables.record.name):
+        return {}, {}
     with reading(store) as connection:
-        return {row.topic: row for row in connection.execute(sa.select(tables.mapping))}
+        return tables.mappings(connection), tables.counted(connection)
 
 
-def _records(store: sa.Engine) -> dict[str, int]:
-    """How many records streams knows of each dataset."""
-    record = tables.record.c
-    with reading(store) as connection:
-        counted = sa.select(record.dataset, sa.func.count()).group_by(record.dataset)
-        return dict(connection.execute(counted).all())
-
-
-def _dataset(name: str, declared: DatasetSource, known: Any, records: int) -> Iterator[Step]:
+def _dataset(name: str, declared: DatasetSource, known: tables.ActiveMapping | None, records: int) -> Iterator[Step]:
     remap = f"onewindow remap {name}"
     if known is None:
         yield Step(name, "is new: it will be read from its beginning", _BY_ITSELF)

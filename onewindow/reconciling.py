@@ -311,10 +311,9 @@ def _compared(place: _Place, source: Source, dataset: str, tell: Tell, patience_
 def _in_force(store: sa.Engine, source: Source, dataset: str) -> DatasetSource:
     """The declaration that the dataset is decided under; that of the file before streams has begun with it. Raises
     ComparisonOpen where records were decided under an older one: each of them would differ."""
-    name, mapping = f"{source.system}.{dataset}", tables.mapping.c
-    query = sa.select(mapping.declared, mapping.whole).where(mapping.topic == department_topic(source.system, dataset))
+    name = f"{source.system}.{dataset}"
     with reading(store) as connection:
-        found = connection.execute(query).one_or_none()
+        found = tables.mappings(connection).get(department_topic(source.system, dataset))
     if found is not None and not found.whole:
         raise ComparisonOpen(
             f"{name} holds records that were decided under an older mapping, so they can't be compared",

@@ -471,6 +471,20 @@ class Store:
             return True
 
 
+def mappings(connection: sa.Connection) -> dict[str, ActiveMapping]:
+    """topic -> the mapping that its dataset is decided under; empty where there is no store yet, or one of before."""
+    if not sa.inspect(connection).has_table(mapping.name):
+        return {}
+    columns = [mapping.c[name] for name in ActiveMapping._fields]
+    return {row[0]: ActiveMapping(*row[1:]) for row in connection.execute(sa.select(mapping.c.topic, *columns))}
+
+
+def counted(connection: sa.Connection) -> dict[str, int]:
+    """How many records of each dataset are known that are not gone, refused ones included."""
+    rows = sa.select(record.c.dataset, sa.func.count()).where(record.c.state != "gone").group_by(record.c.dataset)
+    return {row[0]: row[1] for row in connection.execute(rows)}
+
+
 def halts(connection: sa.Connection) -> dict[str, Halt]:
     """topic -> why a person has paused the reading of its dataset."""
     if not sa.inspect(connection).has_table(halt.name):

@@ -6,8 +6,6 @@ cancelled stays in it, marked.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -18,6 +16,7 @@ from typing import Any
 
 from examples.city.card_api import BASE, CardApi, Page, Place, Tokens, stamp
 from examples.city.records import CARD, CHINA, Record
+from examples.ownership import Ownership
 from examples.postgres import write_secret
 
 CLIENT = "onewindow"
@@ -117,16 +116,15 @@ class DisabledPersons:
         self.register = CardRegister(directory / "disabled_persons.sqlite")
         self.password_file = directory / "disabled_persons-password"
         self._port_file = directory / "disabled_persons.port"
-        self._lock_file = directory / "disabled_persons.lock"
+        self._ownership = Ownership(directory / "disabled_persons.lock")
         self._token_lasts_s = token_lasts_s
-        self._lock: int | None = None
         self._api: CardApi | None = None
         self._filling: sqlite3.Connection | None = None
 
     @property
     def owned(self) -> bool:
         """Whether this process has the API up."""
-        return self._lock is not None
+        return self._ownership.held
 
     @property
     def reader_url(self) -> str:
@@ -135,7 +133,7 @@ class DisabledPersons:
 
     def start(self) -> None:
         """Bring the API up, on the port of last time if that is free; or leave it to the process that has it up."""
-        if self._own():
+        if self._ownership.take():
             self.register.create()
             if not self.password_file.exists():
                 write_secret(self.password_file, secrets.token_urlsafe(18))
@@ -143,18 +141,6 @@ class DisabledPersons:
             before = int(self._port_file.read_text()) if self._port_file.exists() else 0
             self._api = CardApi(self.register.page, tokens, port=before)
             self._port_file.write_text(str(self._api.port))
-
-    def _own(self) -> bool:
-        """Take the lock of the register; the kernel gives it back when this process ends, however it ends."""
-        if self._lock is None:
-            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
-            self._lock = lock
-        return True
 
     @contextmanager
     def filling(self) -> Iterator[None]:
@@ -184,6 +170,4 @@ class DisabledPersons:
         if self._api is not None:
             self._api.close()
             self._api = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._ownership.give_back()

@@ -664,3 +664,21 @@ def test_check_and_discover_say_what_there_is(city):
 def test_the_month_of_a_dump_is_read_as_departments_write_it(name, month):
     found = file_pattern("网格{period}.csv").fullmatch(name)
     assert (period(found) if found else None) == month
+
+
+def test_a_file_that_nobody_may_read_is_found_and_nothing_of_it(tmp_path, monkeypatch):
+    """A file of somebody else in the drop folder. To root nothing is forbidden, so the refusal is played."""
+    city = City(tmp_path)
+    city.drop("elder_202601.csv", "编号,姓名\n1,张三\n".encode())
+    city.drop("private.csv", b"x\n")
+    real = Path.open
+
+    def opened(path, *arguments, **named):
+        if path.name == "private.csv":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    found = {each.name: each for each in city.connector().discover()}
+    assert (dict(found["private.csv"].columns), found["private.csv"].rows) == ({}, None)
+    assert len(found) == 2

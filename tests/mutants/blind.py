@@ -15,16 +15,8 @@ def _value(path: str, old: str, new: str, wrong: str) -> Mutant:
     return Mutant(f"blind to {wrong}", path, old, new, f"{_HERE}/test_bad_values.py::test_refused[{wrong}]")
 
 
-def _dump(path: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"blind: {test}", path, old, new, f"{_HERE}/test_bad_files.py::{test}")
-
-
-def _table(path: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"blind: {test} of a table", path, old, new, f"{_HERE}/test_bad_tables.py::{test}")
-
-
-def _api(path: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"blind: {test} of an API", path, old, new, f"{_HERE}/test_bad_apis.py::{test}")
+def _blind(of: str, path: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(f"blind: {test} of {of}", path, old, new, f"{_HERE}/test_bad_{of}.py::{test}")
 
 
 BLIND = [
@@ -40,34 +32,31 @@ BLIND = [
     _value(_DATES, "    if on is not None and value > on:\n", "    if False:\n", "a day to come"),
     _value(_MONEY, '    if sign == "-" and amount:\n', "    if False:\n", "a negative amount"),
     _value(_TEXTS, "        if not _FIXED.fullmatch(digits):\n", "        if False:\n", "a telephone number of three digits"),
-    _dump(
-        _FILES,
+    _blind("files", _FILES,
         '        if self._last and self._last["final_newline"] and not shape.final_newline:\n',
         "        if False:\n",
         "test_cut",
     ),
-    _dump(_DUMPS, "    if missing := [column for column in wanted if column not in header]:", "    if missing := []:", "test_renamed_column"),
-    _dump(_FILES, "        return file.period > _month_after(self._now())\n", "        return False\n", "test_future"),
-    _dump(
-        _FILES,
+    _blind("files", _DUMPS, "    if missing := [column for column in wanted if column not in header]:", "    if missing := []:", "test_renamed_column"),
+    _blind("files", _FILES, "        return file.period > _month_after(self._now())\n", "        return False\n", "test_future"),
+    _blind("files", _FILES,
         "        if absent > self._declared.disappear_limit * had:\n",
         "        if False:\n",
         "test_too_many_gone",
     ),
-    _dump(_FILES, "        if unreadable:\n            doubts.append(", "        if False:\n            doubts.append(", "test_unreadable_key"),
-    _dump(_UNPACKING, "        if len(inside) != 1:\n", "        if len(inside) < 1:\n", "test_two_in_one"),
-    _dump(_UNPACKING, "                if room < 0:\n", "                if False:\n", "test_bomb"),
-    _dump(
-        _FILES,
+    _blind("files", _FILES, "        if unreadable:\n            doubts.append(", "        if False:\n            doubts.append(", "test_unreadable_key"),
+    _blind("files", _UNPACKING, "        if len(inside) != 1:\n", "        if len(inside) < 1:\n", "test_two_in_one"),
+    _blind("files", _UNPACKING, "                if room < 0:\n", "                if False:\n", "test_bomb"),
+    _blind("files", _FILES,
         '        if last is None or self._manifest(last["sha"]).exists():\n',
         "        if True:\n",
         "test_lost_state",
     ),
-    _table(_SQL, "        if rows is not None:\n            self._before[dataset] = rows\n        raise PositionLost(", "        return\n        raise PositionLost(", "test_restored"),
-    _table("connectors/_dialects.py", "sa.create_engine(_existing(url), ", "sa.create_engine(url, ", "test_away"),
-    _table("connectors/_ledger.py", "    if absent <= limit * had:\n", "    if True:\n", "test_too_many_gone"),
-    _table("connectors/_sql_full.py", "    return list(found.values())\n", "    return list(rows)\n", "test_one_key_twice"),
-    _table("streams/intake.py", "sum(window) > self.declared.refuse_limit * len(window)", "False", "test_new_codes"),
-    _api(_REST, "        if status in (429, 503):\n", "        if False:\n", "test_answers[429 or 503: too many requests]"),
-    _api("connectors/_rest_paging.py", "        if self._alike >= 2:\n", "        if False:\n", "test_endless"),
+    _blind("tables", _SQL, "        if rows is not None:\n            self._before[dataset] = rows\n        raise PositionLost(", "        return\n        raise PositionLost(", "test_restored"),
+    _blind("tables", "connectors/_dialects.py", "sa.create_engine(_existing(url), ", "sa.create_engine(url, ", "test_away"),
+    _blind("tables", "connectors/_ledger.py", "    if absent <= limit * had:\n", "    if True:\n", "test_too_many_gone"),
+    _blind("tables", "connectors/_sql_full.py", "    return list(found.values())\n", "    return list(rows)\n", "test_one_key_twice"),
+    _blind("tables", "streams/intake.py", "sum(window) > self.declared.refuse_limit * len(window)", "False", "test_new_codes"),
+    _blind("apis", _REST, "        if status in (429, 503):\n", "        if False:\n", "test_answers[429 or 503: too many requests]"),
+    _blind("apis", "connectors/_rest_paging.py", "        if self._alike >= 2:\n", "        if False:\n", "test_endless"),
 ]  # fmt: skip

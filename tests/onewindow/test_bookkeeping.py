@@ -105,15 +105,6 @@ def test_what_never_came_lets_no_books_balance(city):
     assert [each["missing"] for each in mine["unbalanced"]] == [2]
 
 
-def test_a_connector_that_breaks_while_it_counts_holds_up_no_books(city, monkeypatch):
-    def discover(*_):
-        raise PermissionError(13, "of somebody else")
-
-    monkeypatch.setattr("onewindow.bookkeeping.discover", discover)
-    found, mine = city.books()
-    assert (found["balanced"], mine["source_rows"]) == (True, None)
-
-
 def test_a_decision_that_was_taken_back_is_found_too(city):
     lost = tables.record.c.record_key == city.key("3")
     city.in_store(

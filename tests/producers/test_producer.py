@@ -72,7 +72,7 @@ class Source:
 class Run:
     """A producer in its thread."""
 
-    def __init__(self, bootstrap: str, system: str, source: Source, **options: Any) -> None:
+    def __init__(self, bootstrap: str, system: str, source: Source, *, halted: bool = False, **options: Any) -> None:
         self.bootstrap, self.system, self.source = bootstrap, system, source
         self.stop = threading.Event()
 
@@ -82,6 +82,7 @@ class Run:
         self.producer = DatasetProducer(
             source, system, "d", bootstrap=bootstrap, hasher=HASHER, publisher=publisher, pace=PACE
         )
+        self.producer.halt(halted=halted)
         self.thread = threading.Thread(target=self.producer.run, args=(self.stop,))
         self.thread.start()
 
@@ -559,22 +560,12 @@ def test_a_dataset_that_is_paused_is_not_read_and_goes_on_where_it_stood(started
     assert {change.record["n"] for change, *_ in events(broker.bootstrap, system)} == set(range(120))
 
 
-def test_what_is_paused_before_it_begins_is_not_read_at_all(broker, system):
-    source, stop = Source(10), threading.Event()
-    producer = DatasetProducer(
-        source, system, "d", bootstrap=broker.bootstrap, hasher=HASHER, publisher=lambda: Publisher(broker.bootstrap, "t"),
-        pace=PACE,
-    )  # fmt: skip
-    producer.halt(halted=True)
-    thread = threading.Thread(target=producer.run, args=(stop,))
-    thread.start()
-    end = time.monotonic() + 20
-    while producer.progress.state != "paused":
-        assert time.monotonic() < end, producer.progress
-        time.sleep(0.01)
-    stop.set()
-    thread.join(30)
-    assert (source.pulled, thread.is_alive()) == ([], False)
+def test_what_is_paused_before_it_begins_is_not_read_at_all(started):
+    source = Source(10)
+    run = started(source, halted=True)
+    run.until(lambda now: now.state == "paused")
+    run.end()
+    assert source.pulled == []
 
 
 def test_what_a_source_keeps_while_it_is_paused_is_noted_once(started, broker, system):
