@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from onewindow import comparing, people
+from onewindow import people, show_comparisons
 from onewindow import refusals as quarantined
 from onewindow.invocation import invocation
 from onewindow.panel import coloured, freshness, sources_table, summary_table, troubles
@@ -261,12 +261,12 @@ def resuming(found: dict[str, Any]) -> None:
 
 def reconciled(found: dict[str, Any], limit: int) -> None:
     """The outcome of a reconcile."""
-    _all(comparing.reconciled(found, limit))
+    _all(show_comparisons.reconciled(found, limit))
 
 
 def books(found: dict[str, Any]) -> None:
     """The books, and what does not balance."""
-    _all(comparing.books(found))
+    _all(show_comparisons.books(found))
 
 
 def cluster_plan(found: dict[str, Any]) -> None:
