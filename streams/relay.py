@@ -121,7 +121,7 @@ class Relay:
         for _, events in rows:
             for event in events:
                 way = (event.origin, event.topic, event.partition)
-                if event.number != (ahead.get(way) or self._next.get(way)):
+                if event.number != (ahead.get(way) or self._next.get(way, 0)):
                     return False
                 ahead[way] = event.number + 1
         return True

@@ -87,6 +87,7 @@ class Runner:
         positions: Callable[[], Mapping[tuple[str, int], int]],
     ) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-database")
+        self._turn = asyncio.Lock()  # of the agents: whoever else wants the thread waits for one batch, not for all
         self._check, self._positions, self._bootstrap = check, positions, bootstrap
         self._topics: list[str] = []
         self.app = BatchApp(name, bootstrap=bootstrap, instance=instance, locate=self._locate, datadir=datadir)
@@ -132,7 +133,8 @@ class Runner:
         pause = 0.05
         while True:
             try:
-                outcome = await self.in_thread(work, topic, fetches)
+                async with self._turn:
+                    outcome = await self.in_thread(work, topic, fetches)
             except Collision:  # another worker wrote the same first; now it is there to be seen
                 continue
             except OutOfStep as error:  # the offset moved elsewhere: start again from what is stored
