@@ -16,30 +16,21 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contracts.errors import ArchiveDamaged
 from contracts.events import RESIDENT_TOPIC
 from onewindow.events_log import EventsLog
 from projections.engine import LogBatch
 from projections.verify import Positions
-from streams.roles import arrival
+from streams.records import arrival
+
+if TYPE_CHECKING:
+    from onewindow.parquet_files import ArchivedRecord
 
 MANIFEST = "manifest.jsonl"
 _CHINA = timezone(timedelta(hours=8))
 _FILE_ROWS = 50_000
-_SCHEMA = pa.schema(
-    [
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("timestamp", pa.timestamp("ms", "UTC"), nullable=False),
-        pa.field("key", pa.binary()),
-        pa.field("value", pa.binary()),
-        pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())])), nullable=False),
-    ]
-)
 
 
 class ArchivedFile(NamedTuple):
@@ -53,16 +44,6 @@ class ArchivedFile(NamedTuple):
     day: str
     path: str
     sha256: str
-
-
-class ArchivedRecord(NamedTuple):
-    """A record as it lay in its topic; ``timestamp`` in milliseconds."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class Archive:
@@ -98,19 +79,13 @@ class Archive:
         return made
 
     def _add(self, topic: str, partition: int, first: int, to: int, records: Sequence[Any]) -> ArchivedFile:
+        from onewindow import parquet_files  # pyarrow takes 0.2 s to load, and few commands need it
+
         day = _day(records[0]) if records else "empty"
         folder = self.directory / _folder(topic) / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{topic}.{partition}.{first:012d}-{to:012d}.parquet"
-        columns = [
-            [record.offset for record in records],
-            [record.timestamp for record in records],
-            [record.key for record in records],
-            [record.value for record in records],
-            [[{"name": name, "value": value} for name, value in record.headers] for record in records],
-        ]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), path, compression="zstd")
+        parquet_files.write(path, records)
         _make_durable(path)
         file = ArchivedFile(
             topic, partition, first, to, len(records), day, str(path.relative_to(self.directory)), _sha256(path)
@@ -142,20 +117,13 @@ class Archive:
             at = to
 
     def _read(self, file: ArchivedFile) -> list[ArchivedRecord]:
+        from onewindow import parquet_files
+
         path = self.directory / file.path
         if not path.exists() or _sha256(path) != file.sha256:
             what = "is not what was written" if path.exists() else "is missing"
             raise ArchiveDamaged(f"{file.path} of the archive {what}", fix="restore it from the backup of the archive")
-        return [
-            ArchivedRecord(
-                row["offset"],
-                round(row["timestamp"].timestamp() * 1_000),
-                row["key"],
-                row["value"],
-                [(header["name"], header["value"]) for header in row["headers"]],
-            )
-            for row in pq.read_table(path).to_pylist()
-        ]
+        return parquet_files.read(path)
 
     def check(self, progress: Callable[[int, int], None]) -> int:
         """Read every file; gives the rows. Raises ArchiveDamaged at the first that is not as it was written."""

@@ -15,7 +15,10 @@ from onewindow import damage
 from producers.topics import raise_if_damaged
 from projections.engine import LogBatch, LogIdentity
 from projections.verify import Positions
-from streams.roles import arrival
+from streams.records import arrival
+
+_POLLED = 16_000
+"""Records that are folded together at the most: who has several among them is made up once."""
 
 
 def unreachable(bootstrap: str, error: object) -> BrokerUnreachable:
@@ -153,7 +156,7 @@ class EventsLog:
 
     def _poll(self, place: Any) -> list[Any]:
         try:
-            return list(self._consumer.poll(timeout_ms=5_000, max_records=4_000).get(place, []))
+            return list(self._consumer.poll(timeout_ms=5_000, max_records=_POLLED).get(place, []))
         except KafkaError as error:
             raise failed(self._bootstrap, error) from error
 

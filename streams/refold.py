@@ -19,7 +19,7 @@ from contracts.sources import DatasetSource
 from projections.databases import open_view, writing
 from projections.engine import LogIdentity
 from streams.intake import Intake
-from streams.roles import incoming
+from streams.records import incoming
 from streams.standing import Standing, unpack
 from streams.store import Store
 

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
 import structlog
 
-from contracts.errors import DatasetPaused, EventUnreadable, SourceSick
-from contracts.events import NUMBER_HEADER, ORIGIN_HEADER, REMAP_ORIGIN, RESIDENT_TOPIC
-from projections.engine import Arrival, LogBatch, Taken, ViewEngine
-from streams.intake import Fetched, Incoming, Intake, Outcome
+from contracts.errors import DatasetPaused, SourceSick
+from contracts.events import REMAP_ORIGIN, RESIDENT_TOPIC
+from projections.engine import LogBatch, Taken, ViewEngine
+from streams.intake import Fetched, Intake, Outcome
+from streams.records import arrival, incoming
 from streams.relay import Publish, Relay
 from streams.runner import Fetch, Runner
 from streams.store import Store
@@ -124,18 +124,6 @@ class StreamsRole:
         self._relay.hand_over(outcome.posted)
 
 
-def incoming(record: Any) -> Incoming:
-    """A record of a department's topic as intake takes it."""
-    headers = dict(record.headers)
-    key, event_id, sequence = map(_text, (record.key, headers.get("ce_id"), headers.get("ce_sequence")))
-    return Incoming(record.offset, key, event_id, sequence, record.value or b"")
-
-
-def _text(raw: bytes | None) -> str:
-    """What a producer wrote, whichever it was; no database takes a NUL."""
-    return (raw or b"").decode(errors="replace").replace("\0", "\ufffd")
-
-
 class Freshness:
     """How long changes took from the source's commit into the view: of the last 20,000, in milliseconds."""
 
@@ -204,18 +192,6 @@ class ProjectionsRole:
                 log.warning("events are missing", origin=gap.origin, expected=gap.expected, found=gap.found)
 
 
-def arrival(record: Any) -> Arrival:
-    """A record of a community topic as the engine takes it. Raises EventUnreadable when it is not numbered."""
-    headers = dict(record.headers)
-    try:
-        return Arrival(record.offset, headers[ORIGIN_HEADER].decode(), int(headers[NUMBER_HEADER]), record.value or b"")
-    except (KeyError, ValueError) as error:
-        place = f"the event at {record.topic}/{record.partition}, offset {record.offset},"
-        raise EventUnreadable(
-            f"no origin and number in its headers {ORIGIN_HEADER} and {NUMBER_HEADER}", place
-        ) from error
-
-
 _MARK = b'"committed_at":"'
 
 
@@ -226,6 +202,3 @@ def _committed(value: bytes) -> str | None:
         return None
     start = at + len(_MARK)
     return value[start : value.index(b'"', start)].decode()
-
-
-__all__ = ["Freshness", "ProjectionsRole", "StreamsRole", "arrival", "incoming"]

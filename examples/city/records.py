@@ -6,6 +6,7 @@ The meaning is written from the resident, never by parsing the row: it is the tr
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Any, NamedTuple
 
 from examples.city.people import CATEGORIES, TODAY, Person, communities
@@ -96,17 +97,25 @@ def business_time(seconds: int) -> datetime:
     return _START + timedelta(seconds=seconds)
 
 
-_FIRST_TIMES = [
-    f"{business_time(-86_400 * day + 11 * place):%Y%m%d%H%M%S}"
-    for day in range(1, _FIRST_DAYS + 1)
-    for place in range(2_600)
-]
-"""Times of working hours (08:00 to 15:56) on the days of the first build, as 人社 writes them."""
+@cache
+def _first_times() -> list[str]:
+    """Times of working hours (08:00 to 15:56) on the days of the first build, as 人社 writes them."""
+    return [
+        f"{business_time(-86_400 * day + 11 * place):%Y%m%d%H%M%S}"
+        for day in range(1, _FIRST_DAYS + 1)
+        for place in range(2_600)
+    ]
+
+
+def _compact_time(die: int) -> str:
+    """One of them."""
+    times = _first_times()
+    return times[die % len(times)]
 
 
 def _first_time(die: int) -> str:
     """One of them as 民政 and 残联 write it."""
-    at = _FIRST_TIMES[die % len(_FIRST_TIMES)]
+    at = _compact_time(die)
     return f"{at[:4]}-{at[4:6]}-{at[6:8]} {at[8:10]}:{at[10:12]}:{at[12:]}"
 
 
@@ -161,7 +170,7 @@ def insured(who: Person, d: tuple[int, ...]) -> Record:
         "aae005": who.phone,
         "aab301": who.community_code,
         "aac060": "1" if who.alive else "0",
-        "aae036": _FIRST_TIMES[d[13] % len(_FIRST_TIMES)],
+        "aae036": _compact_time(d[13]),
     }
     fields = {
         "id_number": who.id_number,
@@ -188,7 +197,7 @@ def pension(who: Person, d: tuple[int, ...]) -> Record:
         "aae042": None if who.alive else "202412",
         "aae019": who.pension_fen,
         "aae116": "1" if who.alive else "3",
-        "aae036": _FIRST_TIMES[d[14] % len(_FIRST_TIMES)],
+        "aae036": _compact_time(d[14]),
     }
     fields = {
         "id_number": who.id_number,

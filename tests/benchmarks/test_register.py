@@ -13,7 +13,7 @@ from contracts.sources import Source
 from projections.databases import open_view, reading
 from projections.engine import LogIdentity, ViewEngine
 from projections.winners import Authority
-from streams.roles import arrival
+from streams.records import arrival
 
 PEOPLE = 500
 

@@ -23,7 +23,7 @@ from producers.topics import TopicSpec, ensure_topics
 from projections.databases import open_view, writing
 from streams import store as tables
 from streams.intake import Intake
-from streams.roles import incoming
+from streams.records import incoming
 from streams.standing import unpack
 from streams.store import Store
 

@@ -22,7 +22,7 @@ from producers.topics import POSITIONS, TopicSpec, ensure_topics
 from projections.databases import open_view
 from streams.intake import Intake
 from streams.numbers import Numbers
-from streams.roles import incoming
+from streams.records import incoming
 from streams.store import Store, record
 
 PERSON = "department.hrss.person"

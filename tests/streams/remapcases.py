@@ -20,9 +20,9 @@ from projections.tables import assertion
 from projections.winners import Authority
 from streams import store as tables
 from streams.intake import Intake
+from streams.records import incoming
 from streams.refold import Declared, Refold
 from streams.remap import Remap
-from streams.roles import incoming
 from streams.standing import Standing, unpack
 from streams.store import Store
 

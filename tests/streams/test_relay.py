@@ -20,8 +20,8 @@ from projections.reading import gaps
 from projections.tables import resident
 from projections.winners import Authority
 from streams.intake import Outgoing, _pack
+from streams.records import arrival
 from streams.relay import Relay
-from streams.roles import arrival
 from streams.store import Post, Store
 
 HASHER = Hasher(b"0123456789abcdef")

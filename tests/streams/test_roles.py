@@ -10,7 +10,8 @@ from contracts.errors import EventUnreadable, InvariantBroken
 from projections.databases import open_view
 from projections.engine import Arrival, LogIdentity, ViewEngine
 from projections.winners import Authority
-from streams.roles import ProjectionsRole, arrival, incoming
+from streams.records import arrival, incoming
+from streams.roles import ProjectionsRole
 from streams.runner import Fetch
 
 TOPIC = "community.resident"
