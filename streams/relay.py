@@ -191,7 +191,7 @@ class Relay:
                 bootstrap_servers=self._bootstrap,
                 enable_idempotence=True,
                 acks="all",
-                compression_type="lz4",
+                compression_type="zstd",  # aiokafka's lz4 is at level 9: five times the time, and half as much again to store
                 max_batch_size=_BATCH_BYTES,
                 request_timeout_ms=10_000,
                 retry_backoff_ms=50,

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 _REMEMBERED = 20_000
 _WELCOME_S = 2.0
+DECIDED = 4_000  # records of a dataset: more gain nothing, and the other datasets wait for them
+FOLDED = 16_000  # events: a resident of whom several speak is made up once
 
 
 class StreamsRole:
@@ -49,6 +51,7 @@ class StreamsRole:
             datadir=datadir,
             check=store.check,
             positions=store.positions,
+            together=DECIDED,
         )
         self._relay = Relay(store, bootstrap, self._runner.in_thread, wrap=wrap)
         self._paused: set[str] = set()
@@ -159,6 +162,7 @@ class ProjectionsRole:
             datadir=datadir,
             check=view.check,
             positions=view.positions,
+            together=FOLDED,
         )
         self._runner.agent(RESIDENT_TOPIC, self._take, self._taken)
 

@@ -27,7 +27,6 @@ _LOOK_AGAIN_S = 0.5  # at a paused dataset: whoever lets it go on need not wait
 _STALLED_S = 15.0
 _LOOK_S = 5.0
 _STOP_S = 5.0
-_TOGETHER = 4_000  # records: above, a transaction gains nothing and others wait for it
 
 
 class Fetch(NamedTuple):
@@ -42,21 +41,22 @@ Work = Callable[[str, Sequence[Fetch]], Any]
 """(topic, what waited of its partitions, at most one fetch of each) -> what became of it; runs in the database's thread."""
 
 
-async def _together(stream: Any) -> AsyncIterator[list[Any]]:
+async def _together(stream: Any, most: int) -> AsyncIterator[list[Any]]:
     """The batches that came while those before were worked on: the statements of a transaction cost the same for few records
-    as for many. Those of one partition follow each other without a hole."""
+    as for many. Those of one partition follow each other without a hole. ``most``: records, after which it is enough."""
     group: list[Any] = []
-    ends: dict[int, int] = {}
+    count, ends = 0, dict[int, int]()
     async for event in stream.noack().events():
         place = event.message.partition
         if ends.get(place, event.key) != event.key:  # something was sought in between
             yield group
-            group, ends = [], {}
+            group, count, ends = [], 0, {}
         group.append(event)
+        count += len(event.value)
         ends[place] = event.value[-1].offset + 1
-        if stream.channel.queue.empty() or sum(len(each.value) for each in group) >= _TOGETHER:
+        if stream.channel.queue.empty() or count >= most:
             yield group
-            group, ends = [], {}
+            group, count, ends = [], 0, {}
 
 
 def _fetches(events: Sequence[Any]) -> list[Fetch]:
@@ -74,7 +74,8 @@ def _fetches(events: Sequence[Any]) -> list[Fetch]:
 
 
 class Runner:
-    """One role. ``positions`` and ``check`` speak for its database."""
+    """One role. ``positions`` and ``check`` speak for its database; ``together``: how many records it takes in one
+    transaction at the most."""
 
     def __init__(
         self,
@@ -85,10 +86,12 @@ class Runner:
         datadir: str,
         check: Callable[[str, int, int, int], int],
         positions: Callable[[], Mapping[tuple[str, int], int]],
+        together: int,
     ) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-database")
         self._turn = asyncio.Lock()  # of the agents: whoever else wants the thread waits for one batch, not for all
         self._check, self._positions, self._bootstrap = check, positions, bootstrap
+        self._most = together
         self._topics: list[str] = []
         self.app = BatchApp(name, bootstrap=bootstrap, instance=instance, locate=self._locate, datadir=datadir)
         self.moved_at = time.monotonic()
@@ -113,7 +116,7 @@ class Runner:
         """An agent for a topic: what waits goes through ``work``, then ``after`` gets what became of it."""
 
         async def each_batch(stream: Any) -> None:
-            async for events in _together(stream):
+            async for events in _together(stream, self._most):
                 outcome = await self._persist(topic, events, work)
                 for event in events:
                     await stream.ack(event)

@@ -181,10 +181,10 @@ def arm_projections() -> None:
 
 def small_batches() -> None:
     """What a role finds after it was away comes in few large batches; small ones give it boundaries to die at."""
-    from streams import runner
+    from streams import roles as streams_roles
     from streams.batches import BatchConsumer
 
-    BatchConsumer.largest_batch = runner._TOGETHER = 20
+    BatchConsumer.largest_batch = streams_roles.DECIDED = streams_roles.FOLDED = 20
 
 
 small_batches()

@@ -28,7 +28,7 @@ def topic(broker):
     return name
 
 
-@pytest.mark.parametrize("codec", [None, "gzip", "lz4"])
+@pytest.mark.parametrize("codec", [None, "gzip", "lz4", "zstd"])
 @pytest.mark.parametrize("idempotent", [False, True])
 def test_kafka_python(broker, topic, codec, idempotent):
     producer = KafkaProducer(

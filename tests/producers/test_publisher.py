@@ -73,7 +73,7 @@ def test_records_arrive_once_and_in_order_where_kafkas_partitioner_puts_them(bro
             assert record.headers == [("n", record.value)] or list(record.headers) == [("n", record.value)]
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip", "lz4"])
+@pytest.mark.parametrize("compression", ["none", "gzip", "lz4", "zstd"])
 def test_a_publish_larger_than_a_batch_is_split(broker, topic, compression):
     publisher = Publisher(broker.bootstrap, "test", batch_bytes=2_000, compression=compression)
     publisher.publish(topic, records(2_000))

@@ -39,7 +39,7 @@ def run(bootstrap, topic, folder, *, stored, work, enough):
     async def main():
         runner = Runner(
             f"group-{uuid.uuid4().hex[:8]}", bootstrap=bootstrap, instance="one", datadir=str(folder),
-            check=lambda *place: stored.get(place[1], 0), positions=dict,
+            check=lambda *place: stored.get(place[1], 0), positions=dict, together=4_000,
         )  # fmt: skip
         stop = asyncio.Event()
 
@@ -122,7 +122,7 @@ def test_what_waits_is_worked_on_together_and_nothing_is_joined_over_a_hole(wait
     async def found():
         return [
             [(partition, first, len(records)) for partition, first, records in _fetches(events)]
-            async for events in _together(Stream(*waiting))
+            async for events in _together(Stream(*waiting), 4_000)
         ]
 
     assert asyncio.run(found()) == groups

@@ -55,7 +55,7 @@ class Group:
     def runner(self, instance):
         runner = Runner(
             self.name, bootstrap=self.bootstrap, instance=instance, datadir=str(self.folder / instance),
-            check=lambda topic, partition, *_: self.stored.get((topic, partition), 0), positions=lambda: self.stored,
+            check=lambda topic, partition, *_: self.stored.get((topic, partition), 0), positions=lambda: self.stored, together=4_000,
         )  # fmt: skip
 
         async def after(_):
