@@ -48,6 +48,19 @@ def test_iso_and_compact_need_no_mend(value):
     assert dates.day(f"{value:%Y/%m/%d}") == (value, Mend.DATE_FORM)
 
 
+@given(
+    days.filter(lambda value: value.year > 1900), st.sampled_from(["%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", None]), st.data()
+)
+def test_the_short_way_of_a_day_leads_where_the_long_one_does(value, form, data):
+    text = value.strftime(form or "%Y-%m-%d")
+    at = data.draw(st.integers(0, len(text) - 1))
+    broken = text[:at] + data.draw(st.sampled_from(["", "0", "9", "-", "/", "３", " "])) + text[at + 1 :]
+    for raw in (text, broken):
+        short = dates._plain_day(raw, form)
+        assert short is None or short == dates._day(raw, form)
+    assert dates._plain_day(text, form) == (value, None)
+
+
 @given(days)
 def test_the_declared_form_and_iso_need_no_mend(value):
     assert dates.day(f"{value:%d/%m/%Y}", form="%d/%m/%Y") == (value, None)
@@ -161,7 +174,15 @@ def test_no_months():
 @given(st.datetimes().map(lambda at: at.replace(year=1900 + at.year % 200, day=min(at.day, 28), microsecond=0)))
 def test_an_instant_without_a_zone_is_chinas(at):
     there = at.replace(tzinfo=timezone(timedelta(hours=8)))
-    for raw in (at, there, at.isoformat(), f"{at:%Y%m%d%H%M%S}", there.isoformat(), there.astimezone(UTC).isoformat()):
+    for raw in (
+        at,
+        there,
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S}",
+        f"{at:%Y%m%d%H%M%S}",
+        there.isoformat(),
+        there.astimezone(UTC).isoformat(),
+    ):
         assert dates.instant(raw) == (there, None)
     assert dates.instant(at)[0].tzinfo is UTC
 

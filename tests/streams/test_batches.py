@@ -6,6 +6,7 @@ These tests fail when Faust changes under the seam.
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections import deque
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from contracts.errors import RetryLater
 from streams.runner import Runner, _fetches, _together
 
 PARTITIONS = 2
+LIMIT_S = 60.0  # ends a test that is broken
 
 
 def topic_with(bootstrap, count):
@@ -139,3 +141,33 @@ def test_an_error_that_nobody_foresaw_ends_the_role_with_what_it_was(broker, tmp
     except ZeroDivisionError:
         return
     raise AssertionError("the role went on")
+
+
+def test_who_wants_the_database_waits_for_one_batch_and_not_for_all_that_are_in_line(tmp_path):
+    """The relay would stand still while every dataset has a batch waiting, and projections with it."""
+    done, first, go_on = [], threading.Event(), threading.Event()
+
+    def work(topic, _):
+        first.set()
+        assert go_on.wait(LIMIT_S)
+        done.append(topic)
+
+    async def main():
+        runner = Runner(
+            "group", bootstrap="127.0.0.1:1", instance="one", datadir=str(tmp_path),
+            check=lambda *_: 0, positions=dict, together=4_000,
+        )  # fmt: skip
+
+        async def release(_):
+            """Nothing is held."""
+
+        runner.app = SimpleNamespace(consumer=SimpleNamespace(held=frozenset(), release=release))
+        batches = [asyncio.create_task(runner._persist(topic, [], work)) for topic in "abc"]
+        await asyncio.to_thread(first.wait, LIMIT_S)
+        relay = asyncio.create_task(runner.in_thread(done.append, "relay"))
+        await asyncio.sleep(0)  # it stands in line
+        go_on.set()
+        await asyncio.gather(relay, *batches)
+
+    asyncio.run(main())
+    assert done == ["a", "relay", "b", "c"]

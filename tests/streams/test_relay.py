@@ -187,7 +187,7 @@ def test_what_is_handed_over_is_not_read_back(stage):
     unsent = stage.store.unsent
 
     async def hand_over(relay):
-        relay.hand_over([stage.decide("a")])  # the first of its origin: something may lie before it
+        relay.hand_over([stage.decide("a")])  # at the start it looks whether something lies before it
         await until(lambda: not unsent(0, 1))
         relay._looked_at = float("inf")  # the look of each second
         stage.store.unsent = lambda after, limit: (limit > 1 and read.append(after)) or unsent(after, limit)
@@ -198,6 +198,23 @@ def test_what_is_handed_over_is_not_read_back(stage):
     taken = stage.project()
     assert (read, taken.gaps, taken.repeated) == ([], [], 0)
     assert stage.names() == {"a", "b", "c"}
+
+
+def test_the_first_of_an_origin_has_nothing_before_it(stage):
+    """A full load begins with dozens of origins at once: each looked at would wait for intake's transactions."""
+    read = []
+
+    async def begin(relay):
+        await until(lambda: not relay._behind)
+        relay._looked_at = float("inf")
+        unsent = stage.store.unsent
+        stage.store.unsent = lambda after, limit: (limit > 1 and read.append(after)) or unsent(after, limit)
+        relay.hand_over([stage.decide("a"), stage.decide("b")])
+        await until(lambda: not unsent(0, 1))
+
+    stage.relay(beside=begin)
+    assert (read, stage.project().gaps) == ([], [])
+    assert stage.names() == {"a", "b"}
 
 
 def test_what_was_left_in_the_outbox_goes_before_what_is_handed_over(stage):
