@@ -13,7 +13,7 @@ A row is a tuple in the order of the named columns. A JSON column holds canonica
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -60,19 +60,26 @@ def _recordset(columns: Sequence[sa.Column[Any]]) -> str:
     return f"json_to_recordset(%s::json) AS r({typed})"
 
 
+@cache
+def _shape(columns: tuple[sa.Column[Any], ...]) -> tuple[Callable[..., Any], list[int]]:
+    """Makes the JSON object of a row, which costs a third of a dict; and where its JSON columns are."""
+    fields = [(f"c{index}", Any) for index in range(len(columns))]
+    names = {field: str(column.name) for (field, _), column in zip(fields, columns, strict=True)}
+    raw = [index for index, column in enumerate(columns) if isinstance(column.type, sa.JSON)]
+    return msgspec.defstruct("Row", fields, rename=names, gc=False), raw
+
+
 def _document(columns: Sequence[sa.Column[Any]], rows: Sequence[Row]) -> str:
     """The rows as one JSON array of objects; JSON columns go in as they are."""
-    names = [column.name for column in columns]
-    raw = [index for index, column in enumerate(columns) if isinstance(column.type, sa.JSON)]
+    shape, raw = _shape(tuple(columns))
+    if not raw:
+        return _encode([shape(*row) for row in rows]).decode()
     objects = []
     for row in rows:
-        if raw:
-            cells = list(row)
-            for index in raw:
-                cells[index] = msgspec.Raw(cells[index])
-            objects.append(dict(zip(names, cells, strict=True)))
-        else:
-            objects.append(dict(zip(names, row, strict=True)))
+        cells = list(row)
+        for index in raw:
+            cells[index] = msgspec.Raw(cells[index])
+        objects.append(shape(*cells))
     return _encode(objects).decode()
 
 

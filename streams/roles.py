@@ -137,7 +137,8 @@ class Freshness:
     def note(self, committed: list[str]) -> None:
         """Changes that are in the view as of now, by the time of their commits."""
         moment = self._now()
-        self._lags.extend((moment - datetime.fromisoformat(at).timestamp()) * 1_000 for at in committed)
+        lags = {at: (moment - datetime.fromisoformat(at).timestamp()) * 1_000 for at in set(committed)}
+        self._lags.extend(lags[at] for at in committed)  # one commit in a source makes many changes
 
     def percentiles(self) -> dict[str, float | None]:
         """p50, p95 and p99; None while nothing was measured."""
