@@ -13,8 +13,9 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from contracts.errors import ArchiveDamaged, TopicWrong
 from onewindow import archive as archiving
-from onewindow.archive import MANIFEST, Archive, ArchivedRecord, History
+from onewindow.archive import MANIFEST, Archive, History
 from onewindow.events_log import EventsLog
+from onewindow.parquet_files import ArchivedRecord
 from producers.publisher import Publisher, Record
 
 DAY_MS = 86_400_000
