@@ -20,6 +20,7 @@ def missing_packages() -> list[str]:
         "maven": shutil.which("mvn") is not None or apache_kafka.installed(),
         "postgresql": databases.postgres_programs() is not None,
         "mariadb-server": databases.mariadb_installed(),
+        "libreoffice-calc-nogui": shutil.which("soffice") is not None,
     }
     return [package for package, there in needed.items() if not there]
 
