@@ -13,6 +13,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 _TITLES = {
     "topic_to_view": "Topic → view",
     "source_to_topic": "Source → topic (snapshot)",
+    "source_load": "What the snapshot costs the source's server",
     "source_to_view": "Source → view (full load)",
     "city_view": "The city's view, and its rebuild",
 }
@@ -29,6 +30,8 @@ to the last, without the rows of the first: no start of a process and no looking
   (`benchmarks/register.py`) through the public contract of projections; its events carry the 12 values inside of `RecordAsserted`,
   about twice the bytes of the plain JSON that the others get. The hand-written loop (`benchmarks/hand_written.py`) keeps its offsets in the same
   transaction, but numbers and checks nothing. Debezium's sink commits its offsets later: at least once. `COPY` pipes a table between two databases.
+- **What the snapshot costs the source**: CPU of the source's server and all its processes, from before the login until the last event
+  is in the topic, by the rows.
 - **Source → view**: a table of 12 columns in a department's database. Ours goes the whole way: connector with log capture, department
   topic, mapping, validation, identity and decisions in streams, community topic, and the city's view with provenance (`resident`,
   `assertion`, `benefit`, `community`). Debezium brings the same rows through one topic into one table.
@@ -79,6 +82,7 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _goals(found: Mapping[str, Any]) -> Iterator[str]:
     texts = {goal.name: goal.text for goal in GOALS}
+    causes = {goal.name: goal.cause for goal in GOALS}
     yield from ["## Goals", ""]
     rows = []
     for each in found["goals"]:
@@ -88,6 +92,13 @@ def _goals(found: Mapping[str, Any]) -> Iterator[str]:
             (texts[each["name"]], each["goal"], f"**{each['value']:.2f}**", runs, "yes" if each["met"] else "no")
         )
     yield from _table(("ratio", "goal", "median", "runs", "met"), rows)
+    missed = [each["name"] for each in found["goals"] if not each["met"]]
+    if missed:
+        yield from ["What keeps the others from their goals:", ""]
+        for cause in dict.fromkeys(causes[name] for name in missed):
+            told = "; ".join(texts[name] for name in missed if causes[name] == cause)
+            yield f"- **{told[0].upper()}{told[1:]}.** {cause}"
+        yield ""
 
 
 def _figures(found: Mapping[str, Any]) -> Iterator[str]:

@@ -24,31 +24,52 @@ AT_200 = "200/s"
 
 
 class Goal(NamedTuple):
-    """A figure, where it is found, and what it should come to."""
+    """A figure, where it is found, and what it should come to. ``cause``: what keeps it from that, where it was missed."""
 
     name: str
     text: str
     how: Literal["≥", "≤"]
     wanted: float
+    cause: str = ""
 
     def met(self, value: float) -> bool:
         """Whether the figure is as good."""
         return value >= self.wanted if self.how == "≥" else value <= self.wanted
 
 
+_OVERHEAD = (
+    "Of two cores a record takes about 12 µs of PostgreSQL on every side. The hand-written loop adds 5 µs of Python: it fetches, "
+    "and hands the bytes on. Ours adds 10 to 12: twice the bytes, the numbers of each origin checked, the event decoded into its type, "
+    "its values put in order by the projection and written as JSON again. COPY knows no record at all."
+)
+_TWO_HOPS = (
+    "Each change goes through two topics and two databases before it is in the view, each of which makes it durable, and through "
+    "three processes on two cores: about 7 ms to the department's topic, 10 to 17 through streams, 8 to 13 through projections, of which "
+    "a transaction of PostgreSQL is 6 to 7 in each. Debezium has one topic and one database, and decides nothing on the way."
+)
 GOALS = (
-    Goal("topic_to_view_vs_jdbc_sink", "topic → view against Debezium's JDBC sink at its best settings", "≥", 2.0),
-    Goal("topic_to_view_vs_hand_written", "topic → view against the fastest hand-written loop", "≥", 0.9),
-    Goal("topic_to_view_vs_copy", "topic → view against COPY between two databases", "≥", 0.3),
-    Goal("source_to_view_vs_debezium", "source → view, full load, against Debezium from end to end", "≥", 1.0),
+    Goal(
+        "topic_to_view_vs_jdbc_sink", "topic → view against Debezium's JDBC sink at its best settings", "≥", 2.0, _OVERHEAD
+    ),
+    Goal("topic_to_view_vs_hand_written", "topic → view against the fastest hand-written loop", "≥", 0.9, _OVERHEAD),
+    Goal("topic_to_view_vs_copy", "topic → view against COPY between two databases", "≥", 0.3, _OVERHEAD),
+    Goal(
+        "source_to_view_vs_debezium", "source → view, full load, against Debezium from end to end", "≥", 1.0,
+        "Debezium does none of the middle: mapping, validation, identity, the state of each record, decisions with an outbox, a second topic, and "
+        "a view of four tables with provenance instead of one. A record costs ours some 250 µs of CPU on the way, Debezium some 80.",
+    ),
     Goal("rebuild_vs_project", "rebuild of the city's view against its projection", "≥", 0.8),
-    Goal("latency_p50_vs_debezium", "commit → view at 200 changes/s, p50, against Debezium", "≤", 0.5),
-    Goal("latency_p99_vs_debezium", "commit → view at 200 changes/s, p99, against Debezium", "≤", 0.5),
-    Goal("cost_growth", "CPU an event late in a growing log against earlier", "≤", 1.2),
+    Goal("latency_p50_vs_debezium", "commit → view at 200 changes/s, p50, against Debezium", "≤", 0.5, _TWO_HOPS),
+    Goal("latency_p99_vs_debezium", "commit → view at 200 changes/s, p99, against Debezium", "≤", 0.5, _TWO_HOPS),
+    Goal(
+        "cost_growth", "CPU an event late in a growing log against earlier", "≤", 1.2,
+        "What grows is the view: a resident whose second record comes later is read, made up again and written, which one that is new is not. "
+        "Trees of rows and indices become deeper, and less of them is in memory.",
+    ),
     Goal(
         "city_memory_vs_kafka_connect", "memory of a whole city on embedded parts against Kafka and Connect", "≤", 1.0
     ),
-)
+)  # fmt: skip
 
 
 def assembled(place: Place, parts: Sequence[Mapping[str, Any]], *, runs: int, quick: bool) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks import people
@@ -38,6 +39,7 @@ class Size(NamedTuple):
 
 class _Found(NamedTuple):
     snapshots: dict[str, list[Figure]]
+    server_us: dict[str, list[Figure]]
     loads: dict[str, list[Figure]]
     latencies: dict[str, dict[str, list[dict[str, Any]]]]
     memory: dict[str, Any]
@@ -71,7 +73,7 @@ def measure(place: Place, *, size: Size, runs: int, how_sink: SinkSettings | Non
     for how, figures in swept.items():
         say(f"  source with {how}: p50 {figures['p50']} ms, p99 {figures['p99']} ms")
     best = min(swept, key=lambda how: float(swept[how]["p50"]))
-    found = _Found(defaultdict(list), defaultdict(list), defaultdict(lambda: defaultdict(list)), {})
+    found = _Found(defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(lambda: defaultdict(list)), {})
     with _source(place, size) as template:
         sides: dict[str, _Open] = {
             "onewindow": lambda: _fresh(place, template, lambda database: onewindow(place, database)),
@@ -79,8 +81,12 @@ def measure(place: Place, *, size: Size, runs: int, how_sink: SinkSettings | Non
         }
         for number in range(1, runs + 1):
             for name, side in sides.items():
-                figure = place.figure(f"source -> topic, {name}", partial(_snapshot, place, side, size.rows), _ROWS)
+                spent: list[float] = []
+                figure = place.figure(
+                    f"source -> topic, {name}", partial(_snapshot, place, side, size.rows, spent), _ROWS
+                )
                 found.snapshots[name].append(figure)
+                found.server_us[name].append(figure._replace(value=spent[0] * 1e6 / size.rows))
             for name, side in sides.items():
                 with side() as made, watched(made.pids, found.memory, f"{name}, run {number}"):
                     _whole_way(place, made, size, found)
@@ -103,9 +109,11 @@ def _swept(place: Place, size: Size, how: SourceSettings, sink: SinkSettings) ->
     return figures
 
 
-def _snapshot(place: Place, opened: _Open, rows: int) -> float:
-    """The table into its topic; the rate from the first events that show to the last."""
+def _snapshot(place: Place, opened: _Open, rows: int, spent: list[float]) -> float:
+    """The table into its topic; the rate from the first events that show to the last. ``spent`` gets the seconds of CPU
+    that it cost the source's server, from before the login to the last event."""
     with opened() as side:
+        before = _server_cpu_s(place)
         side.read()
         began, first, first_at = time.monotonic(), 0, 0.0
         ends = _ends(place.kafka.bootstrap, side.topic)
@@ -118,9 +126,20 @@ def _snapshot(place: Place, opened: _Open, rows: int) -> float:
                     raise TimeoutError(f"{there:,} of {rows:,} events are in the topic after 300 s")
                 time.sleep(0.05)
             ended = time.monotonic()
+            spent.append(_server_cpu_s(place) - before)
         finally:
             ends.close()
     return (rows - first) / (ended - first_at)
+
+
+def _server_cpu_s(place: Place) -> float:
+    """What the server and all that it started have used so far, also those that have ended."""
+    server = psutil.Process(place.postgres_process.pid)
+    spent = float(sum(server.cpu_times()[:4]))
+    for child in server.children():
+        with suppress(psutil.NoSuchProcess):
+            spent += float(sum(child.cpu_times()[:2]))
+    return spent
 
 
 def _ends(bootstrap: str, topic: str) -> Generator[int, None, None]:
@@ -167,14 +186,18 @@ def _note(told: dict[str, Any], kind: str, side: Side, figures: dict[str, Any], 
 
 
 def _told(found: _Found, size: Size, swept: dict[str, Any], best: SourceSettings, sink: SinkSettings) -> dict[str, Any]:
-    def rates(figures: dict[str, list[Figure]]) -> dict[str, Any]:
-        return {name: spread_of(each, _ROWS) for name, each in figures.items()}
+    def rates(figures: dict[str, list[Figure]], unit: str = _ROWS) -> dict[str, Any]:
+        return {name: spread_of(each, unit) for name, each in figures.items()}
 
     def over(figures: dict[str, list[Figure]]) -> dict[str, Any]:
         return spread(ratios(figures["onewindow"], figures["debezium"]))
 
     return {
-        "figures": {"source_to_topic": rates(found.snapshots), "source_to_view": rates(found.loads)},
+        "figures": {
+            "source_to_topic": rates(found.snapshots),
+            "source_load": rates(found.server_us, "µs of CPU a row"),
+            "source_to_view": rates(found.loads),
+        },
         "ratios": {
             "source_to_view_vs_debezium": over(found.loads),
             "source_snapshot_vs_debezium": over(found.snapshots),

@@ -102,6 +102,15 @@ def test_the_page_shows_what_the_document_holds(found, tmp_path):
         assert (tmp_path / plot).read_text().count("<svg") == 1
 
 
+def test_the_page_says_what_keeps_a_missed_goal_from_being_met(found):
+    causes = {goal.name: goal.cause for goal in results.GOALS}
+    text = report.page(found)
+    missed = [goal["name"] for goal in found["goals"] if not goal["met"]]
+    assert "latency_p50_vs_debezium" in missed
+    assert all(text.count(causes[name]) == 1 for name in missed)
+    assert causes["topic_to_view_vs_jdbc_sink"] not in text  # that one is met
+
+
 def test_the_same_document_gives_the_same_plots(found, tmp_path):
     pages = [tmp_path / name for name in ("first", "second")]
     for page in pages:
