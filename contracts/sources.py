@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from pydantic import (
 
 from contracts.citizen import masked
 from contracts.codesets import codeset
+from contracts.dates import CHINA
 from contracts.fields import FIELDS, CanonicalField
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
@@ -375,14 +376,46 @@ def _check_address(url: str) -> None:
         raise ValueError(msg)
 
 
+class Owner(Declared):
+    """Who answers for a system, and from which day on (in China): systems move between departments."""
+
+    name: str
+    since: date | None = None
+
+
 class Source(Declared):
-    """A department system, as its source file declares it."""
+    """A department system, as its source file declares it. ``owner``: who mends what is refused; several, in order, where
+    the system changed hands: the first from the beginning, each other one since its day."""
 
     system: str = Field(pattern=NAME)
     title: str
-    owner: str
+    owner: list[Owner] = Field(min_length=1)
     connector: ConnectorSource
     datasets: dict[str, DatasetSource]
+
+    def owner_on(self, day: date) -> str:
+        """Who answers for the system on this day."""
+        return next(
+            (each.name for each in reversed(self.owner) if each.since and each.since <= day), self.owner[0].name
+        )
+
+    def owner_now(self) -> str:
+        """Who answers for the system today."""
+        return self.owner_on(datetime.now(CHINA).date())
+
+    @field_validator("owner", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        return [{"name": value}] if isinstance(value, str) else value
+
+    @field_validator("owner")
+    @classmethod
+    def _in_order(cls, value: list[Owner]) -> list[Owner]:
+        days = [each.since or date.min for each in value]
+        if days != sorted(set(days)):
+            msg = "each owner after the first needs since, a day later than the one before"
+            raise ValueError(msg)
+        return value
 
     @field_validator("datasets")
     @classmethod

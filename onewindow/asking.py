@@ -87,7 +87,7 @@ def refusals(
     deployment: Deployment, system: str | None, reason: str | None, *, only_discarded: bool = False
 ) -> list[dict[str, Any]]:
     """Refused records that are neither mended nor discarded, or those that are discarded, newest first."""
-    owners = {f"{source.system}.{dataset}": source.owner for source, dataset in deployment.datasets()}
+    owners = {f"{source.system}.{dataset}": source.owner_now() for source, dataset in deployment.datasets()}
     query = (
         sa.select(quarantine)
         .where(sa.not_(quarantine.c.mended))

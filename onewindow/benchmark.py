@@ -170,7 +170,7 @@ def _intake(records: int) -> float:
         store.prepare("bench", {})
         intake = Intake(
             store, "hrss", "insured_person", source.datasets["insured_person"],
-            owner="", hasher=_HASHER, partitions=_PARTITIONS,
+            owner_on=lambda _: "", hasher=_HASHER, partitions=_PARTITIONS,
         )  # fmt: skip
         division_code("370100")  # the table of divisions is read once, before the clock runs
         intake.take(0, 0, by_partition[0][:_WARM])  # compiles its statements

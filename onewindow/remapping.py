@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 def declared(deployment: Deployment) -> list[Declared]:
     """All datasets of a deployment as they are declared."""
     return [
-        Declared(source.system, dataset, source.datasets[dataset], source.owner)
+        Declared(source.system, dataset, source.datasets[dataset], source.owner_on)
         for source, dataset in deployment.datasets()
     ]
 
@@ -95,7 +95,7 @@ class _Work(NamedTuple):
         partitions = self.deployment.settings.kafka.partitions
         intake = Intake(
             self.store, self.dataset.system, self.dataset.dataset, self.dataset.declared,
-            owner=self.dataset.owner, hasher=self.deployment.hasher, partitions=partitions,
+            owner_on=self.dataset.owner_on, hasher=self.deployment.hasher, partitions=partitions,
         )  # fmt: skip
         folder, outbox = self._folder(intake), _Outbox(self.store.engine)
         refold, standing = self._beside(folder)

@@ -204,7 +204,7 @@ def streams(deployment: Deployment, instance: int = 1) -> None:
                 source.system,
                 dataset,
                 declared,
-                owner=source.owner,
+                owner_on=source.owner_on,
                 hasher=hasher,
                 partitions=of.settings.kafka.partitions,
             )

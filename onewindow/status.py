@@ -421,7 +421,7 @@ class _Look:
             "system": self.source.system,
             "dataset": self.dataset,
             "title": self.source.datasets[self.dataset].title or self.source.title,
-            "owner": self.source.owner,
+            "owner": self.source.owner_now(),
             "state": self.state,
             "healthy": self.state == "live" and bool(self.book.balanced) and not self.problems,
             **self.book.document(),

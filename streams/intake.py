@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -78,7 +78,8 @@ class Outcome(NamedTuple):
 
 
 class Intake:
-    """The intake of one dataset. ``partitions``: how many each output topic has. ``now``: the wall clock."""
+    """The intake of one dataset. ``owner_on``: who answers for it on a day. ``partitions``: how many each output topic has.
+    ``now``: the wall clock."""
 
     def __init__(
         self,
@@ -87,13 +88,13 @@ class Intake:
         dataset: str,
         declared: DatasetSource,
         *,
-        owner: str,
+        owner_on: Callable[[date], str],
         hasher: Hasher,
         partitions: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store, self.system, self.dataset = store, system, dataset
-        self.name, self.owner, self.hasher, self.partitions = f"{system}.{dataset}", owner, hasher, partitions
+        self.name, self._owner_on, self.hasher, self.partitions = f"{system}.{dataset}", owner_on, hasher, partitions
         self.topic, self.quarantine = department_topic(system, dataset), quarantine_topic(system, dataset)
         self._now = now
         self._use(declared)
@@ -101,6 +102,11 @@ class Intake:
     def _use(self, declared: DatasetSource) -> None:
         self.declared, self.map = declared, RecordMap(declared, today=self._now().date())
         self.mapping, self.meaning = fingerprints(declared)
+
+    @property
+    def owner(self) -> str:
+        """Who mends what is refused now."""
+        return self._owner_on(self.map.today)
 
     def adopt(self) -> bool:
         """Put this mapping into force; says whether it is another one than before."""

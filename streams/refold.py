@@ -8,7 +8,7 @@ fold never pauses a dataset: what it may read has been let through before, by th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -43,7 +43,7 @@ class Declared(NamedTuple):
     system: str
     dataset: str
     declared: DatasetSource
-    owner: str
+    owner_on: Callable[[date], str]
 
 
 class Refold:
@@ -55,7 +55,7 @@ class Refold:
         self._moment = datetime.fromtimestamp(0, UTC)
         made = (
             Intake(
-                self.store, each.system, each.dataset, each.declared, owner=each.owner, hasher=hasher,
+                self.store, each.system, each.dataset, each.declared, owner_on=each.owner_on, hasher=hasher,
                 partitions=partitions, now=lambda: self._moment,
             )
             for each in datasets

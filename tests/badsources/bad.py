@@ -71,7 +71,13 @@ class Way:
         self.store = Store(open_view("sqlite://"))
         self.store.prepare("cluster", {department_topic(self.system, self.dataset): "topic"})
         self.intake = Intake(
-            self.store, self.system, self.dataset, source.datasets[self.dataset], owner="", hasher=HASHER, partitions=1
+            self.store,
+            self.system,
+            self.dataset,
+            source.datasets[self.dataset],
+            owner_on=lambda _: "",
+            hasher=HASHER,
+            partitions=1,
         )
         self._position: Any = None
         self._epoch = self._reading = 1

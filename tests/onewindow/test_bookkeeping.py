@@ -32,7 +32,9 @@ class Books(City):
         )
         store.prepare("cluster", {})
         (source,) = Deployment(self.directory).sources
-        intake = Intake(store, self.system, "person", source.datasets["person"], owner="x", hasher=HASHER, partitions=1)
+        intake = Intake(
+            store, self.system, "person", source.datasets["person"], owner_on=lambda _: "x", hasher=HASHER, partitions=1
+        )
         for offset, number in enumerate(numbers):
             change = FastChange(
                 "upsert", {"aac001": number, "aac003": "王小芳"}, FastSource(self.system, "person", 1, offset, 0)

@@ -81,7 +81,9 @@ class City:
         (source,) = self.deployment.sources
         hasher = self.deployment.hasher
         declared = source.datasets["person"]
-        return Intake(self.store, self.system, "person", declared, owner="人社", hasher=hasher, partitions=1)
+        return Intake(
+            self.store, self.system, "person", declared, owner_on=lambda _: "人社", hasher=hasher, partitions=1
+        )
 
     def change(self, no, care="1", name=SECRET_NAME):
         self._position += 1

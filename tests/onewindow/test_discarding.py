@@ -39,7 +39,7 @@ def deployment(tmp_path):
     store.prepare("cluster", {})
     for key in ("a", "b"):
         refuse(store, key, "first")
-    source = SimpleNamespace(system="hrss", owner="人社")
+    source = SimpleNamespace(system="hrss", owner_now=lambda: "人社")
     yield SimpleNamespace(
         streams_url=url, datasets=lambda: [(source, "person")], dataset=lambda _: (source, "person"), store=store
     )

@@ -147,7 +147,7 @@ class Way:
         ensure_topics(bootstrap, [TopicSpec(self.topic, 2), POSITIONS])
         store.prepare("cluster", {})
         declared = DatasetSource(key=["no"], map={"name": {"column": "name", "required": True}})
-        self.intake = Intake(store, self.system, "d", declared, owner="人社", hasher=HASHER, partitions=2)
+        self.intake = Intake(store, self.system, "d", declared, owner_on=lambda _: "人社", hasher=HASHER, partitions=2)
 
     def connectors(self, until, loses=0):
         """Run the dataset's producer until that holds of it, then stop it in good order: its position is saved."""

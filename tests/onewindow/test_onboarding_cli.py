@@ -97,7 +97,7 @@ def test_from_nothing_to_a_source_that_is_read(deployment, population):
     assert "敏感: health or disability" in text
     assert "# not taken: kong: it is empty" in text
     (source,) = Deployment(deployment).sources
-    assert (source.system, source.title, source.owner) == ("mz", "民政", "市民政局")
+    assert (source.system, source.title, source.owner_now()) == ("mz", "民政", "市民政局")
     dataset = source.datasets["ry_jbxx"]
     assert (dataset.table, dataset.key, dataset.cursor) == ("RY_JBXX", ["RYBH"], "updated_at")
     declared = {name: how.model_dump(exclude_defaults=True) for name, how in dataset.map.items()}

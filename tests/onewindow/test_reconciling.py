@@ -53,7 +53,9 @@ class City:
         self.folder, self.source = folder, {}
         self.store, self.view = Store(open_view(f"sqlite:///{folder}/streams.sqlite")), None
         self.store.prepare("cluster", {})
-        self.intake = Intake(self.store, "hrss", "person", DECLARED, owner="人社", hasher=HASHER, partitions=1)
+        self.intake = Intake(
+            self.store, "hrss", "person", DECLARED, owner_on=lambda _: "人社", hasher=HASHER, partitions=1
+        )
         self.engine = open_view(f"sqlite:///{folder}/view.sqlite")
         self.view = ViewEngine(self.engine, Authority({}))
         self.view.prepare(LogIdentity("cluster", {}))
@@ -150,7 +152,7 @@ def test_records_that_were_decided_under_an_older_mapping_are_not_compared(city)
     })  # fmt: skip
     assert reconciling._in_force(city.store.engine, source, "person") == DECLARED
     mended = DECLARED.model_copy(update={"where": {"kind": ["a"]}})
-    Intake(city.store, "hrss", "person", mended, owner="人社", hasher=HASHER, partitions=1).adopt()
+    Intake(city.store, "hrss", "person", mended, owner_on=lambda _: "人社", hasher=HASHER, partitions=1).adopt()
     with pytest.raises(ComparisonOpen) as caught:
         reconciling._in_force(city.store.engine, source, "person")
     assert caught.value.fix.startswith("onewindow remap hrss.person")

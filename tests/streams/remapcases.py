@@ -68,7 +68,14 @@ class City:
     def intake(self, declared: DatasetSource) -> Intake:
         """A worker of streams, as it is started with this mapping."""
         return Intake(
-            self.store, "hrss", "person", declared, owner="人社", hasher=HASHER, partitions=PARTITIONS, now=lambda: NOON
+            self.store,
+            "hrss",
+            "person",
+            declared,
+            owner_on=lambda _: "人社",
+            hasher=HASHER,
+            partitions=PARTITIONS,
+            now=lambda: NOON,
         )
 
     # -- the topic: also the port through which it is read
@@ -154,7 +161,7 @@ class City:
         return Remap(self.store, self.intake(declared), refold, standing, self, self, now=lambda: NOON)
 
     def refold(self, folder: Path, declared: DatasetSource) -> Refold:
-        refold = Refold(folder, [Declared("hrss", "person", declared, "人社")], HASHER, PARTITIONS)
+        refold = Refold(folder, [Declared("hrss", "person", declared, lambda _: "人社")], HASHER, PARTITIONS)
         refold.prepare(ABOUT)
         return refold
 

@@ -42,7 +42,7 @@ class Desk:
         self.store = Store(open_view(url))
         self.store.prepare("cluster", {"department.hrss.person": "topic"})
         self.intake = Intake(
-            self.store, "hrss", "person", DECLARED, owner="人社", hasher=HASHER, partitions=partitions,
+            self.store, "hrss", "person", DECLARED, owner_on=lambda _: "人社", hasher=HASHER, partitions=partitions,
             now=lambda: datetime(2026, 11, 1, tzinfo=UTC),
         )  # fmt: skip
         self.offset = 0

@@ -34,7 +34,8 @@ def test_a_dataset_joins_while_the_role_works(broker, tmp_path):
     store = Store(open_view(f"sqlite:///{tmp_path}/streams.sqlite"))
     store.prepare("cluster", dict.fromkeys(topics.values(), "id"))
     intakes = {
-        system: Intake(store, system, "d", DECLARED, owner="人社", hasher=HASHER, partitions=1) for system in topics
+        system: Intake(store, system, "d", DECLARED, owner_on=lambda _: "人社", hasher=HASHER, partitions=1)
+        for system in topics
     }
 
     async def main():
@@ -65,7 +66,7 @@ def test_a_role_without_a_dataset_waits_for_the_first_one(broker, tmp_path, monk
     ensure_topics(broker.bootstrap, [TopicSpec(n, 1) for n in (topic, quarantine_topic(system, "d"), RESIDENT_TOPIC)])
     store = Store(open_view(f"sqlite:///{tmp_path}/streams.sqlite"))
     store.prepare("cluster", {topic: "id"})
-    intake = Intake(store, system, "d", DECLARED, owner="人社", hasher=HASHER, partitions=1)
+    intake = Intake(store, system, "d", DECLARED, owner_on=lambda _: "人社", hasher=HASHER, partitions=1)
     asked = []
 
     def newcomers():

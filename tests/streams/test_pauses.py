@@ -52,7 +52,7 @@ def test_a_paused_dataset_goes_on_in_the_running_role_when_a_person_says_so(brok
     ensure_topics(broker.bootstrap, [TopicSpec(name, 1) for name in names])
     store = Store(open_view(f"sqlite:///{tmp_path}/streams.sqlite"))
     store.prepare("cluster", {topic: "id"})
-    intake = Intake(store, system, "d", DECLARED, owner="人社", hasher=HASHER, partitions=1)
+    intake = Intake(store, system, "d", DECLARED, owner_on=lambda _: "人社", hasher=HASHER, partitions=1)
 
     async def main():
         stop = asyncio.Event()
