@@ -49,7 +49,7 @@ def way(field: str, column: Column, hinted: Mapping[str, Any], today: date, *, i
         return Way({"date": form} if form and form != "%Y-%m-%d" else {})
     if about.kind == "money":
         return _money(column)
-    return Way({})
+    return Way({"form": hinted["form"]} if "form" in hinted else {})
 
 
 def _coded(about: CanonicalField, column: Column, told: Mapping[str, str] | None) -> Way:

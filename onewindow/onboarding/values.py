@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from contracts import citizen, codesets, dates, divisions, names, texts
+from contracts import citizen, codesets, dates, disability_cards, divisions, names, texts
 from contracts.reasons import Reason
 from contracts.texts import Refused, clean
 from onewindow.onboarding.columns import Column
@@ -79,8 +79,20 @@ def tried(column: Column, parse: Callable[[Any], Any]) -> Tried:
 
 
 def id_numbers(column: Column, today: date) -> Tried:
-    """The ID numbers in a column, by row."""
-    return tried(column, lambda raw: citizen.id_number(raw, on=today))
+    """The ID numbers in a column, by row; of one with numbers of disability cards those that they begin with."""
+    found = tried(column, lambda raw: citizen.id_number(raw, on=today))
+    if found.share < _HALF and found.refused[Reason.ID_LENGTH] >= _HALF * found.refused.total():
+        cards = _cards(column, today)
+        return cards if cards.share >= _HALF else found
+    return found
+
+
+def _cards(column: Column, today: date) -> Tried:
+    def number(raw: Any) -> tuple[str | None, Any]:
+        card, mend = disability_cards.card_number(raw, on=today)
+        return (card.id_number if card is not None else None), mend
+
+    return tried(column, number)
 
 
 def value_hints(column: Column, today: date) -> list[ValueHint]:
@@ -92,7 +104,7 @@ def value_hints(column: Column, today: date) -> list[ValueHint]:
 
 
 def _id_number(column: Column, today: date) -> ValueHint | None:
-    found = id_numbers(column, today)
+    found = tried(column, lambda raw: citizen.id_number(raw, on=today))
     said = f"{found.counts} are valid ID numbers (GB 11643)"
     if found.share >= _HALF:
         old = sum(len(clean(column.values[row])[0]) == 15 for row in found.good)
@@ -108,6 +120,15 @@ def _id_number(column: Column, today: date) -> ValueHint | None:
     if spoilt > total / 2:
         return ValueHint("spoilt_id", 0.9, "a spreadsheet cut these ID numbers off: let them be exported as text")
     return None
+
+
+def _card(column: Column, today: date) -> ValueHint | None:
+    """A disability card names its holder, whatever else the record says."""
+    found = _cards(column, today)
+    if found.share < _HALF:
+        return None
+    said = f"{found.counts} are numbers of disability cards 残疾人证, which begin with the ID number"
+    return ValueHint("id_number", 0.95 if found.share >= _MOST else 0.8, said, {"form": "disability_card"})
 
 
 def _phone(column: Column, _today: date) -> ValueHint | None:
@@ -228,7 +249,7 @@ def _address(column: Column, _today: date) -> ValueHint | None:
 
 
 _RECOGNISERS: tuple[Callable[[Column, date], ValueHint | None], ...] = (
-    _id_number, _phone, _sex, _birth_on, _community, _ethnic_group, _care_level, _name, _address,
+    _id_number, _card, _phone, _sex, _birth_on, _community, _ethnic_group, _care_level, _name, _address,
 )  # fmt: skip
 
 

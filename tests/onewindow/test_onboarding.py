@@ -21,6 +21,7 @@ from onewindow.onboarding.origin import Origin
 from onewindow.onboarding.propose import LeftOut, Proposal, Sampled, proposed
 from onewindow.onboarding.sample import pattern_of
 from onewindow.onboarding.values import beside_id_numbers, date_form, value_hints
+from onewindow.onboarding.values import id_numbers as numbers_of
 from onewindow.onboarding.write import Header, scalar, written
 
 
@@ -87,6 +88,17 @@ def test_each_sensitive_name_has_its_reason():
 )  # fmt: skip
 def test_values_say_what_a_column_is(values, means):
     assert best(values) == means
+
+
+def test_numbers_of_disability_cards_name_their_holders():
+    cards = [
+        f"{each.id_number}{1 + row % 7}{1 + row % 4}{'B1' if row % 9 == 0 else ''}" for row, each in enumerate(PEOPLE)
+    ]
+    (hint, *_) = value_hints(column("cjzh", cards), TODAY)
+    assert (hint.means, hint.how) == ("id_number", {"form": "disability_card"})
+    born = [each.birth_on for each in PEOPLE]
+    numbers = numbers_of(column("cjzh", cards), TODAY).good
+    assert {hint.means for hint in beside_id_numbers(column("csrq", born), numbers, TODAY)} == {"birth_on"}
 
 
 junk = st.sampled_from(["", "无", "不详", "1234", "37990119700515101", "X", "18001"])
