@@ -99,6 +99,12 @@ class TableMissing(ConfigError):
     code, chinese = "OW-1108", "声明的表不存在,或账号无权查看"
 
 
+class ContractUnreadable(ConfigError):
+    """A file in ``contracts/`` is no data contract of the Open Data Contract Standard with one schema and its columns."""
+
+    code, chinese = "OW-1121", "数据契约文件无法读取"
+
+
 class DeploymentExists(ConfigError):
     """``onewindow init`` was pointed at a directory that already holds a deployment; nothing was changed."""
 

@@ -93,6 +93,11 @@ EXPLAINED: dict[str, Explained] = {
         "Ask the department for a view with a key, or declare the key by hand: docs/configuration.md.",
         "请部门提供带有主键的视图，或参照 docs/configuration.md 手工声明 key。",
     ),
+    "OW-1121": Explained(
+        "contracts/ 中的文件不是符合开放数据契约标准（ODCS）的契约，或其中没有唯一的一个 schema 及其列。",
+        "Correct the file, or move it away and let `onewindow source contract` make it anew.",
+        "改正该文件，或将其移走后用 `onewindow source contract` 重新生成。",
+    ),
     "OW-1201": Explained(
         "业务系统没有应答。OneWindow 会不断重试，其他来源照常进行。",
         "See that the system runs, and that host and port in connector.url are right. It goes on by itself.",

@@ -424,6 +424,27 @@ def source_preview(
     raise typer.Exit(1 if any(each["would_pause"] for each in found) else 0)
 
 
+@source.command("contract")
+def source_contract(
+    name: Name,
+    dataset: Within = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Take over what has drifted; words that a person wrote stay.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The data contract 数据契约 of each dataset, in the Open Data Contract Standard: made in contracts/ where there is none, else
+    compared with the source.
+
+    Columns, types, key, codes, sensitivity, freshness, volume. Exit 0: the source is as agreed. Exit 1: it has drifted.
+    """
+    from onewindow import show, sources
+
+    found = sources.agree(_deployment(), name, dataset, renew=renew)
+    _print(found) if as_json else show.agreed(found)
+    raise typer.Exit(0 if found["as_agreed"] else 1)
+
+
 @source.command("pause")
 def source_pause(
     name: Name,

@@ -224,6 +224,14 @@ def discovered(found: list[dict[str, Any]]) -> None:
             out.print(f"  {column:<24} {kind}", style="dim", soft_wrap=True)
 
 
+def agreed(found: dict[str, Any]) -> None:
+    """What became of each data contract, and each drift."""
+    for each in found["datasets"]:
+        out.print(f"{each['dataset']}: {each['columns']} columns, {each['state']}: {each['file']}", soft_wrap=True)
+        for drift in each["drift"]:
+            out.print(Text(f"  {drift['text']}", "" if each["state"] == "renewed" else "yellow"), soft_wrap=True)
+
+
 def plan(found: dict[str, Any]) -> None:
     """Each step: what, and what does it."""
     for step in found["steps"]:

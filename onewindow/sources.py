@@ -9,6 +9,7 @@ from typing import Any
 from connectors import open_connector
 from contracts.errors import DatasetUnknown, OneWindowError
 from contracts.sources import Source, department_topic
+from onewindow import agreements
 from onewindow.databases import existing_store
 from onewindow.events_log import EventsLog
 from onewindow.logins import login
@@ -22,9 +23,8 @@ def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
     found = []
     for source in deployment.sources if name is None else [_source(deployment, name)]:
         try:
-            connector = _opened(deployment, source)
-            findings = list(connector.check())
-            connector.close()
+            with closing(_opened(deployment, source)) as connector:
+                findings = [*connector.check(), *agreements.findings(deployment, source, connector)]
         except OneWindowError as error:
             found.append(_finding("fail", source.system, str(error), error))
             continue
@@ -61,6 +61,13 @@ def discover(deployment: Deployment, name: str) -> list[dict[str, Any]]:
         ]
     finally:
         connector.close()
+
+
+def agree(deployment: Deployment, name: str, dataset: str | None, *, renew: bool) -> dict[str, Any]:
+    """Make, compare or renew the data contracts of a system, or of one dataset of it."""
+    source, names = chosen(deployment, name, dataset)
+    with closing(_opened(deployment, source)) as connector:
+        return agreements.agree(deployment, source, names, connector, renew=renew)
 
 
 def chosen(deployment: Deployment, name: str, dataset: str | None) -> tuple[Source, list[str]]:
@@ -137,5 +144,6 @@ def _topic(deployment: Deployment, name: str) -> str:
 
 
 def _opened(deployment: Deployment, source: Source) -> Any:
+    """The connector of a source. Raises SecretMissing, SettingInvalid."""
     state = deployment.path("state") / source.system
     return open_connector(source, password=deployment.password(source), state=state)
