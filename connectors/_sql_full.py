@@ -16,7 +16,7 @@ and ``key``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -28,6 +28,7 @@ from sqlalchemy.engine import Engine
 from connectors._dialects import estimated_rows
 from connectors._ledger import Ledger, beginning, disappeared, raise_if_lost
 from connectors._samples import as_record, temporal_as_text
+from connectors._tables import later_than, place
 from connectors.base import Delete, Page, Position, Question, Upsert
 from connectors.values import joined_key, storable
 from contracts.errors import KeyRepeated
@@ -48,15 +49,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Scanned:
-    """A declared table. ``after`` compares columns with the values of the last row, ``place`` says where a row is found."""
+    """A declared table."""
 
     name: str
     engine: Engine
     table: sa.Table
     declared: DatasetSource
     page_rows: int
-    after: Callable[[Sequence[sa.Column[Any]], Sequence[Any]], sa.ColumnElement[bool]]
-    place: Callable[[sa.Table, Sequence[sa.Column[Any]], Sequence[Any]], str]
 
     @cached_property
     def keys(self) -> list[sa.Column[Any]]:
@@ -77,7 +76,7 @@ class Scanned:
         temporal = self._temporal  # first: it changes how columns are read
         query = sa.select(self.table).order_by(*self.keys).limit(self.page_rows)
         if last is not None:
-            query = query.where(self.after(self.keys, last))
+            query = query.where(later_than(self.engine.dialect.name, self.keys, last))
         with self.engine.connect() as connection:
             found = connection.execute(query).all()
         names = [column.name for column in self.table.columns]
@@ -104,10 +103,10 @@ class Scanned:
 
     def change(self, row: Row, at: str) -> Upsert | Delete:
         """What the row says."""
-        place = self.place(self.table, self.keys, row.values)
+        where = place(self.table, self.keys, row.values)
         if self.declared.deleted is not None and self.declared.deleted.says(row.record):
-            return Delete(row.key, at, None, place)
-        return Upsert(row.key, row.record, at, None, place)
+            return Delete(row.key, at, None, where)
+        return Upsert(row.key, row.record, at, None, where)
 
 
 def _one_of_each(rows: Sequence[Row]) -> list[Row]:

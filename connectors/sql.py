@@ -42,7 +42,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
 from connectors import _samples as samples
 from connectors._dialects import (
-    MYSQL,
     clock_query,
     database_url,
     engine,
@@ -54,9 +53,9 @@ from connectors._dialects import (
 from connectors._ledger import Ledgers
 from connectors._samples import as_record, temporal_as_text
 from connectors._sql_full import FullScan, Scanned
+from connectors._tables import bound, declared_table, later_than, place, table_name
 from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
-from connectors.values import declared_columns, joined_key, storable
-from contracts.citizen import masked
+from connectors.values import joined_key, storable
 from contracts.errors import ColumnMissing, OneWindowError, PositionLost, SettingInvalid, TableMissing
 from contracts.sources import DeletedFlag, Source
 
@@ -236,9 +235,9 @@ class SqlConnector:
         """The declared table, looked up again once a minute."""
         at, known = self._scans.get(dataset, (0.0, None))
         if known is None or self._monotonic() - at > REFLECT_S:
-            declared, table = self._source.datasets[dataset], self._looked_up(dataset, [])
+            declared, table = self._source.datasets[dataset], declared_table(self._engine, self._source, dataset)
             name = f"{self._source.system}.{dataset}"
-            known = Scanned(name, self._engine, table, declared, self._page_rows, self._after, self._place)
+            known = Scanned(name, self._engine, table, declared, self._page_rows)
             self._scans[dataset] = (self._monotonic(), known)
         return known
 
@@ -248,7 +247,7 @@ class SqlConnector:
             known, found = after.get("server"), server(connection)
             lowest = self._lowest(table, after["cursor"]) if after["phase"] == "live" else None
             older = lowest is not None and connection.scalar(
-                sa.select(sa.func.max(table.cursor) < self._bound(table.cursor, lowest))
+                sa.select(sa.func.max(table.cursor) < bound(self._engine.dialect.name, table.cursor, lowest))
             )
         if known and found and known != found:
             finding = "another server answers than the one that was read, or one that was restored"
@@ -360,10 +359,10 @@ class SqlConnector:
         """Up to a page of rows after (cursor, key), or from the cursor on where key is None."""
         query = sa.select(table.table).order_by(table.cursor, *table.keys).limit(self._page_rows)
         if cursor is not None:
-            query = query.where(self._after([table.cursor, *table.keys], [cursor, *key]) if key is not None else
-                                table.cursor >= self._bound(table.cursor, cursor))  # fmt: skip
+            query = query.where(later_than(self._engine.dialect.name, [table.cursor, *table.keys], [cursor, *key]) if key is not None else
+                                table.cursor >= bound(self._engine.dialect.name, table.cursor, cursor))  # fmt: skip
         if top is not None:
-            query = query.where(table.cursor <= self._bound(table.cursor, top))
+            query = query.where(table.cursor <= bound(self._engine.dialect.name, table.cursor, top))
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
         names = [column.name for column in table.table.columns]
@@ -377,36 +376,14 @@ class SqlConnector:
             rows.append(_Row(storable(raw), [storable(values[index]) for index in keys_at], record, digest))
         return rows
 
-    def _after(self, columns: Sequence[sa.Column[Any]], last: Sequence[Any]) -> sa.ColumnElement[bool]:
-        """(columns) > (last): as a row comparison where the database uses its index for it, else spelled out."""
-        values = [self._bound(column, value) for column, value in zip(columns, last, strict=True)]
-        if self._engine.dialect.name in ("postgresql", "sqlite"):
-            return sa.tuple_(*columns) > sa.tuple_(*values)
-        return spelled_out(columns, values)
-
-    def _bound(self, column: sa.Column[Any], value: Any) -> sa.ColumnElement[Any]:
-        """A stored value for comparison with its column: given as text, and made the column's type by the database."""
-        if self._engine.dialect.name == "sqlite" or isinstance(column.type, sa.types.NullType):
-            return sa.literal(value)
-        if self._engine.dialect.name in MYSQL and isinstance(column.type, sa.String):
-            return sa.literal(value)  # compared as what the column is; a cast would cut off fractions of a second
-        if isinstance(value, str):
-            return sa.cast(sa.literal(value, sa.Text), column.type)
-        return sa.literal(value, column.type)
-
     def _change(self, table: _Table, row: _Row, *, committed: bool = False) -> Upsert | Delete:
         when = moment(row.cursor) if committed and table.kind == "instant" else None
-        key, place = joined_key(row.key), self._place(table.table, table.keys, row.key)
+        key, where = joined_key(row.key), place(table.table, table.keys, row.key)
         at = f"{row.cursor}~{row.digest.hex()}"  # a cursor as coarse as a day may stay while the content changes
         committed_at = when.isoformat().replace("+00:00", "Z") if when else None
         if table.deleted is not None and table.deleted.says(row.record):
-            return Delete(key, at, committed_at, place)
-        return Upsert(key, row.record, at, committed_at, place)
-
-    def _place(self, table: sa.Table, keys: Sequence[sa.Column[Any]], key: Sequence[Any]) -> str:
-        """Where the department finds the row: table and key, ID numbers in it masked."""
-        named = " ".join(f"{column.name}={masked(str(value))}" for column, value in zip(keys, key, strict=True))
-        return f"{table.fullname} {named}".encode(errors="replace").decode()
+            return Delete(key, at, committed_at, where)
+        return Upsert(key, row.record, at, committed_at, where)
 
     def _low(self, table: _Table, highest: Any, clock: str | None) -> str | None:
         """From where the next look must read, given the highest cursor seen and the clock at this look's beginning."""
@@ -446,38 +423,13 @@ class SqlConnector:
     def _reflected(self, dataset: str) -> _Table:
         declared = self._source.datasets[dataset]
         assert declared.cursor is not None
-        table = self._looked_up(dataset, [declared.cursor])
+        table = declared_table(self._engine, self._source, dataset, [declared.cursor])
         cursor, kind = table.c[declared.cursor], _kind(table.c[declared.cursor])
         self._no_null(dataset, table, cursor)
         temporal = temporal_as_text(self._engine.dialect.name, table)
         return _Table(
             table, cursor, [table.c[name] for name in declared.key], kind, temporal, declared.deleted, self._monotonic()
         )
-
-    def _looked_up(self, dataset: str, columns: Sequence[str]) -> sa.Table:
-        """The declared table as it is, which has these columns and all that are declared."""
-        declared = self._source.datasets[dataset]
-        if declared.table is None:
-            raise SettingInvalid(
-                f"{self._source.system}.{dataset}: table is missing, and kind sql needs it",
-                fix=f"add datasets.{dataset}.table to the source file",
-            )
-        try:
-            table = sa.Table(declared.table, sa.MetaData(), schema=declared.schema_name, autoload_with=self._engine,
-                             resolve_fks=False)  # fmt: skip
-        except NoSuchTableError as error:
-            unseen = f", or the login {self._url.username} can't see it" if self._url.username else ""
-            raise TableMissing(
-                f"{self._source.system}: there is no table {self._name(dataset)}{unseen}",
-                fix=f"correct table and schema_name of datasets.{dataset}, or let the department's DBA grant the login SELECT",
-            ) from error
-        for name in [*columns, *declared_columns(declared)]:
-            if name not in table.c:
-                raise ColumnMissing(
-                    f"{self._source.system}: {self._name(dataset)} has no column {name}; it has {', '.join(table.c.keys())}",
-                    fix=f"correct datasets.{dataset}, or let the department add the column",
-                )
-        return table
 
     def _no_null(self, dataset: str, table: sa.Table, cursor: sa.Column[Any]) -> None:
         """A row without a cursor value would never be read. Where none is declared impossible, the table is asked, and
@@ -495,8 +447,7 @@ class SqlConnector:
         )
 
     def _name(self, dataset: str) -> str:
-        declared = self._source.datasets[dataset]
-        return f"{declared.schema_name}.{declared.table}" if declared.schema_name else str(declared.table)
+        return table_name(self._source.datasets[dataset])
 
     def _known(self, dataset: str | None, error: SQLAlchemyError) -> OneWindowError:
         table = self._name(dataset) if dataset else ""
@@ -634,17 +585,6 @@ class SqlConnector:
         except SQLAlchemyError:
             rows = None  # not allowed to read it: still worth showing
         return Dataset(f"{schema}.{name}" if schema else name, columns, tuple(key), rows)
-
-
-def spelled_out(columns: Sequence[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """``(a, b, c) > (x, y, z)`` for databases without row comparison: a > x or (a = x and (b > y or ...)).
-
-    ``a >= x`` stands before it, so that an index on ``a`` is used.
-    """
-    later: sa.ColumnElement[bool] = columns[-1] > values[-1]
-    for column, value in zip(reversed(columns[:-1]), reversed(values[:-1]), strict=True):
-        later = sa.or_(column > value, sa.and_(column == value, later))
-    return sa.and_(columns[0] >= values[0], later)
 
 
 def _kind(column: sa.Column[Any]) -> Kind:

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors._tables import spelled_out
 from connectors.base import Page
-from connectors.sql import SqlConnector, spelled_out
+from connectors.sql import SqlConnector
 from contracts.errors import (
     ColumnMissing,
     OneWindowError,

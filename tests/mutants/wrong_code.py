@@ -103,9 +103,9 @@ MUTANTS = [
     ),
     Mutant(
         "a cursor without tie-break",
-        "connectors/sql.py",
-        "            return sa.tuple_(*columns) > sa.tuple_(*values)",
-        "            return columns[0] > values[0]",
+        "connectors/_tables.py",
+        "        return sa.tuple_(*columns) > sa.tuple_(*values)",
+        "        return columns[0] > values[0]",
         "tests/connectors/test_sql.py::test_every_row_comes_exactly_once_and_in_order_whatever_ties",
     ),
     Mutant(
