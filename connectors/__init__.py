@@ -29,6 +29,10 @@ def open_connector(source: Source, *, password: str | None = None, state: Path) 
         from connectors._named import named_connector
 
         return named_connector(source, password, state)
+    if source.connector.kind == "exchange":
+        from connectors.exchange import ExchangeConnector
+
+        return ExchangeConnector(source, password)
     if source.connector.kind != "files":
         from connectors.sql import SqlConnector
 

@@ -82,6 +82,31 @@ def engine(url: URL, *, connections: int) -> Engine:
         made = sa.create_engine(_existing(url), poolclass=sa.NullPool, **options)
         event.listen(made, "connect", _prepare_sqlite)
         return made
+    made = _server_engine(url, connections, options)
+    if url.get_driver_name() == "pymysql":
+        event.listen(made, "connect", _prepare_mysql)
+    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
+        event.listen(made, "connect", prepare_postgres)
+    return made
+
+
+def writing_engine(url: URL, *, connections: int) -> Engine:
+    """An engine whose transactions may write and wait for nobody long; values come as with ``engine``."""
+    options: dict[str, Any] = {"hide_parameters": True}
+    if url.get_backend_name() == "sqlite":
+        made = sa.create_engine(_existing(url), poolclass=sa.NullPool, **options)
+        event.listen(made, "connect", _prepare_sqlite_to_write)
+        event.listen(made, "begin", _begin_immediate)
+        return made
+    made = _server_engine(url, connections, options)
+    if url.get_driver_name() == "pymysql":
+        event.listen(made, "connect", _prepare_mysql_to_write)
+    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
+        event.listen(made, "connect", _prepare_postgres_to_write)
+    return made
+
+
+def _server_engine(url: URL, connections: int, options: dict[str, Any]) -> Engine:
     options |= {
         "pool_pre_ping": True,
         "pool_size": connections,
@@ -93,12 +118,7 @@ def engine(url: URL, *, connections: int) -> Engine:
         options["connect_args"] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "onewindow"}
     if url.get_driver_name() == "pymysql":
         options["connect_args"] = _mysql_arguments()
-    made = sa.create_engine(url, **options)
-    if url.get_driver_name() == "pymysql":
-        event.listen(made, "connect", _prepare_mysql)
-    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
-        event.listen(made, "connect", prepare_postgres)
-    return made
+    return sa.create_engine(url, **options)
 
 
 def _existing(url: URL) -> URL:
@@ -115,6 +135,17 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not stop the page
 
 
+def _prepare_sqlite_to_write(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins none of its own: ``_begin_immediate`` does
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """One that began by reading would fail when it writes, where another has written meanwhile."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def prepare_postgres(connection: Any, _record: Any) -> None:
     """Let a session of psycopg only read, and give points in time as text."""
     from psycopg.types.string import TextLoader
@@ -124,6 +155,13 @@ def prepare_postgres(connection: Any, _record: Any) -> None:
     autocommit, connection.autocommit = connection.autocommit, True
     for statement in _POSTGRES_SETUP:
         connection.execute(statement)
+    connection.autocommit = autocommit
+
+
+def _prepare_postgres_to_write(connection: Any, record: Any) -> None:
+    prepare_postgres(connection, record)
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute("SET default_transaction_read_only = off")
     connection.autocommit = autocommit
 
 
@@ -140,6 +178,12 @@ def _prepare_mysql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         for statement in _MYSQL_SETUP:
             cursor.execute(statement)
+
+
+def _prepare_mysql_to_write(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 5")
+        cursor.execute("SET SESSION lock_wait_timeout = 5")
 
 
 def raw_temporal(dialect: str, column: sa.Column[Any]) -> bool:

@@ -261,7 +261,7 @@ class DatasetHalted(RetryLater):
 
 class FullReadImpossible(RetryLater):
     """A dataset can't be read in full now, so it can't be compared with what the pipeline holds: no dump lies in the drop
-    folder."""
+    folder, or it is an exchange table, which holds changes and never all records."""
 
     code, chinese, exit_code = "OW-1214", "目前无法完整读取该数据集,不能对账", 69
 
@@ -287,6 +287,13 @@ class SourceBusy(RetryLater):
     holds the replication slot, or for a log that is not decoded yet. It goes on by itself."""
 
     code, chinese = "OW-1223", "等待来源数据库:有未结束的事务或日志尚未解析完"
+
+
+class FlagNotWritable(ConfigError):
+    """The flag of an exchange table can't be set, so what is read could never be marked as read: the login may not UPDATE it,
+    or the database can only be read. Nothing is read until that is mended. The message holds the GRANT."""
+
+    code, chinese = "OW-1231", "无法更新前置库的读取标志,未读取"
 
 
 class AnswerNotJson(RetryLater):

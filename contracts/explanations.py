@@ -179,9 +179,9 @@ EXPLAINED: dict[str, Explained] = {
         "用 `onewindow status` 查看由谁、何时、因何暂停，然后执行 onewindow source resume 系统.数据集。",
     ),
     "OW-1214": Explained(
-        "目前无法完整读取该数据集（投放目录中没有可用的全量文件），因此不能与流水线中的内容对账。",
-        "Let the department put its newest full dump into the drop folder, then compare again.",
-        "请部门把最新的全量文件放入投放目录，然后重新对账。",
+        "目前无法完整读取该数据集（投放目录中没有可用的全量文件，或来源是只含变更的前置库交换表），因此不能与流水线中的内容对账。",
+        "Let the department put its newest full dump into the drop folder, then compare again. An exchange table can't be compared.",
+        "请部门把最新的全量文件放入投放目录，然后重新对账。前置库交换表无法对账。",
     ),
     "OW-1221": Explained(
         "数据集上次读到的位置已不存在：复制槽丢失、被重建或保留不足，表或发布被重建，或应答的是另一台或恢复过的服务器。其间发生的变化无从得知，"
@@ -198,6 +198,11 @@ EXPLAINED: dict[str, Explained] = {
         "读取须等待来源：开始读取时尚未结束的事务、仍占用复制槽的连接，或尚未解析完的日志。",
         "Nothing: it goes on by itself. If it stays, look for a transaction in the source that is never ended.",
         "无需处理，会自动继续；如果一直存在，查找来源中始终不结束的事务。",
+    ),
+    "OW-1231": Explained(
+        "前置库交换表的读取标志无法更新：账号没有标志列的 UPDATE 权限，或数据库只读。若继续读取，已读的行永远无法标记，因此在修正之前不读取。",
+        "Let the department's DBA run the GRANT of the message; it is for the flag and the time of reading alone. A database that can only be read is the wrong one: give connector.url the one that takes writes.",
+        "请部门的数据库管理员执行提示中的 GRANT 语句，该权限仅限标志列和读取时间列；如果数据库只读，请将 connector.url 指向可写的主库。",
     ),
     "OW-1251": Explained(
         "接口返回的不是 JSON：可能是网页、跳转（多半是跳转到登录页），或字符集不符的内容。内容一概未读，会再次请求。",

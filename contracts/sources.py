@@ -69,7 +69,8 @@ class FieldMap(Declared):
 
 
 class DeletedFlag(Declared):
-    """The column by which a system marks a record as deleted instead of removing it (``sql``, ``rest``).
+    """The column by which a system marks a record as deleted instead of removing it (``sql``, ``rest``), or by which a row of
+    an exchange table says what was done with a record (``exchange``).
 
     ``values``: what it then says, as text; true and false are written so, and ``"*"`` stands for anything but nothing.
     """
@@ -92,6 +93,46 @@ def _flag_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value).strip()
+
+
+class Exchange(Declared):
+    """How rows are handed over in an exchange table 前置库 (``exchange``), where the reader marks what it has.
+
+    ``flag`` says ``unread`` in a row that nobody has read, and gets ``read`` once Kafka has its change. ``order``: the columns
+    that together name one row of the exchange and say the order in which rows are to be taken, such as a sequence.
+    ``read_at``: the column that gets the time at which the row was marked, where there is one.
+    """
+
+    flag: str
+    unread: str = "0"
+    read: str = "1"
+    order: list[str] = Field(min_length=1)
+    read_at: str | None = None
+
+    @field_validator("unread", "read", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return _flag_text(value) if isinstance(value, (bool, int)) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.unread == self.read:
+            msg = f"unread and read are both {self.read}: what is read would be read again for ever"
+            raise ValueError(msg)
+        if len({self.flag, self.read_at, *self.order}) != len(self.order) + 2:
+            msg = "flag, read_at and each column of order are different ones: the first two are written"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that it names."""
+        return [*self.order, self.flag, *([self.read_at] if self.read_at is not None else [])]
+
+    @property
+    def written(self) -> list[str]:
+        """The columns that OneWindow writes."""
+        return [self.flag, *([self.read_at] if self.read_at is not None else [])]
 
 
 class Paging(Declared):
@@ -193,10 +234,19 @@ class DatasetSource(Declared):
     where: dict[str, list[str]] = {}
     endpoint: Endpoint | None = None
     deleted: DeletedFlag | None = None
+    exchange: Exchange | None = None
     map: dict[str, FieldMap] = Field(min_length=1)
     fresh_s: float = Field(5.0, gt=0, le=_LONGEST_S)
     disappear_limit: float = Field(0.05, ge=0, le=1)
     refuse_limit: float = Field(0.5, gt=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without an ``exchange`` that is not said: a declaration from before there was one is the same declaration."""
+        found: dict[str, Any] = dump(self)
+        if found.get("exchange") is None:
+            found.pop("exchange", None)
+        return found
 
     @field_validator("map", mode="before")
     @classmethod
@@ -300,7 +350,8 @@ class Login(Declared):
 
 
 class ConnectorSource(Declared):
-    """How to reach the system. ``url`` and ``password_file`` for ``sql``, ``postgres`` and ``mysql``; ``folder`` for ``files``.
+    """How to reach the system. ``url`` and ``password_file`` for ``sql``, ``postgres``, ``mysql`` and ``exchange``; ``folder``
+    for ``files``.
 
     ``capture`` of ``postgres`` and ``mysql``: ``log`` reads the database's log (logical replication, the row binlog), ``poll``
     its tables. ``slot``: the name of replication slot and publication, ``onewindow_<system>`` unless given; two deployments
@@ -319,7 +370,7 @@ class ConnectorSource(Declared):
     ``done``: the ending of a file beside the dump that says the department is done with it, such as ``.done``.
     """
 
-    kind: Literal["sql", "postgres", "mysql", "files", "rest", "python"]
+    kind: Literal["sql", "postgres", "mysql", "exchange", "files", "rest", "python"]
     url: str | None = None
     password_file: str | None = None
     capture: Literal["log", "poll", "snapshot"] = "poll"
@@ -351,6 +402,9 @@ class ConnectorSource(Declared):
             raise ValueError(msg)
         if self.capture == "log" and self.kind not in ("postgres", "mysql"):
             msg = "capture log needs kind postgres or mysql"
+            raise ValueError(msg)
+        if self.kind == "exchange" and self.capture != "poll":
+            msg = "kind exchange has capture poll alone: an exchange table holds changes, and never all records"
             raise ValueError(msg)
         if self.kind == "files" and not self.folder:
             msg = "kind files needs folder"
@@ -438,6 +492,10 @@ class Source(Declared):
 
 def _unfit(connector: ConnectorSource, dataset: DatasetSource) -> str | None:
     """What of a dataset does not fit the kind of its connector, None if all does."""
+    if (connector.kind == "exchange") != (dataset.exchange is not None):
+        return "exchange is for kind exchange" if dataset.exchange is not None else "kind exchange needs exchange"
+    if dataset.exchange is not None and dataset.cursor is not None:
+        return "kind exchange has no cursor: the flag tells what was read"
     rest, polled = connector.kind == "rest", connector.capture == "poll"
     if dataset.deleted is not None and not (rest or (polled and connector.kind != "files")):
         return "deleted is for kinds sql and rest, and for the others where capture is poll"

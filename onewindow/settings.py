@@ -136,7 +136,7 @@ class Deployment:
     def _source(self, path: Path) -> Source:
         source = _validated(Source, _resolved(load(path), path), path)
         connector = source.connector
-        if connector.url and connector.kind in ("sql", "postgres", "mysql"):
+        if connector.url and connector.kind in ("sql", "postgres", "mysql", "exchange"):
             try:
                 url = sa.make_url(connector.url)
             except (sa.exc.ArgumentError, ValueError) as error:
