@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from connectors import Connector, open_connector
+from connectors.base import Confirming
 from contracts.errors import OneWindowError, PositionLost
 from contracts.identity import Hasher
 from contracts.sources import Source, department_topic
@@ -83,6 +84,7 @@ class Way:
         self._epoch = self._reading = 1
         self._sequence = self._offset = 0
         self._numbers: tuple[int, ...] = ()
+        self.before_confirming: Callable[[], None] = lambda: None
 
     def look(self) -> Look:
         """Pull what there is; a lost position begins a new reading, as the producer does."""
@@ -126,6 +128,9 @@ class Way:
                 )
                 found.counts.update(self.intake.take(0, self._offset, [item]).counts)
                 self._offset += 1
+        if isinstance(self.connector, Confirming) and self._position is not None:
+            self.before_confirming()
+            self.connector.confirm(self.dataset, self._position)
 
     @property
     def people(self) -> dict[str, dict[str, Any]]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- made by `make docs` from tests/badsources -->", "<!-- end of what is made -->"
-_ORDER = ("a value", "a dump", "a table", "a table without a cursor", "an API")
+_ORDER = ("a value", "a dump", "a table", "a table without a cursor", "an exchange table", "an API")
 
 
 def table() -> str:
     """As Markdown."""
     from bad import BAD
 
-    for name in ("test_bad_values", "test_bad_files", "test_bad_tables", "test_bad_apis"):
+    for name in ("test_bad_values", "test_bad_files", "test_bad_tables", "test_bad_exchanges", "test_bad_apis"):
         __import__(name)
     found = sorted(BAD, key=lambda each: _ORDER.index(each.of))
     lines = ["| of | what is wrong | what becomes of it |", "| --- | --- | --- |"]

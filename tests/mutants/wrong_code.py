@@ -39,6 +39,20 @@ MUTANTS = [
         "tests/producers/test_lost_positions.py::test_nothing_is_confirmed_before_its_save_is_acknowledged",
     ),
     Mutant(
+        "acknowledge before commit: an exchange table is marked before its position is saved",
+        "connectors/exchange.py",
+        "while memory.pages and memory.pages[0].number <= memory.confirmed:",
+        "while memory.pages:",
+        "tests/connectors/test_exchange.py::TestOnSqlite::test_only_what_is_confirmed_is_marked",
+    ),
+    Mutant(
+        "a page that was not published is taken for one that was",
+        "connectors/exchange.py",
+        "        while self.pages and (self.pages[-1].number > number or number > self.number):\n",
+        "        while False:\n",
+        "tests/connectors/test_exchange.py::TestOnSqlite::test_a_page_that_was_not_published_is_neither_marked_nor_forgotten",
+    ),
+    Mutant(
         "acknowledge before commit: the broker answers before its disk has it",
         "broker/flusher.py",
         "        if self.policy == Fsync.ALWAYS:\n            await self.flush()",

@@ -55,7 +55,7 @@ class Table:
 
     def put(self, *numbers: int) -> None:
         with self.engine.begin() as tx:
-            rows = [{"bh": f"p{number}", "xm": f"n{number}"} for number in numbers]
+            rows = [{"bh": f"p{number}", "xm": chr(0x4E00 + number) * 2} for number in numbers]
             tx.execute(sa.text("INSERT INTO jh (bh, xm) VALUES (:bh, :xm)"), rows)
 
     def flags(self) -> list[str]:
