@@ -124,6 +124,18 @@ def refusals(
     ]
 
 
+def open_refusals(deployment: Deployment, reason: str | None, dataset: str | None) -> list[dict[str, Any]]:
+    """Refused records that are neither mended nor discarded, as the store of streams holds them."""
+    query = sa.select(quarantine).where(sa.not_(quarantine.c.mended))
+    if reason is not None:
+        query = query.where(quarantine.c.reason == reason)
+    if dataset is not None:
+        query = query.where(quarantine.c.dataset == dataset)
+    let_go = {(row["dataset"], row["record_key"], row["event_id"]) for row in _discarded(deployment)}
+    rows = _store_rows(deployment, query)
+    return [row for row in rows if (row["dataset"], row["record_key"], row["event_id"]) not in let_go]
+
+
 def _discarded(deployment: Deployment) -> list[dict[str, Any]]:
     return _store_rows(deployment, sa.select(discarded), of=discarded)
 

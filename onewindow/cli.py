@@ -302,17 +302,46 @@ def quarantine_list(
     as_json: Json = False,
 ) -> None:
     """Refused records that nobody has mended yet: counts by reason and owner, then the records."""
-    from contracts.reasons import Reason
     from onewindow import asking, show
 
     deployment = _deployment()
     systems = sorted(source.system for source in deployment.sources)
     if system is not None and system not in systems:
         raise typer.BadParameter(f"no system {system}; there are {', '.join(systems) or 'none'}", param_hint="--system")
-    if reason is not None and reason not in {known.value for known in Reason}:
-        raise typer.BadParameter(f"no reason {reason}; there are {', '.join(Reason)}", param_hint="--reason")
+    _known_reason(reason)
     found = asking.refusals(deployment, system, reason, only_discarded=discarded)
     _print(found if limit is None else found[:limit]) if as_json else show.refusals(found, limit)
+
+
+def _known_reason(reason: str | None) -> None:
+    from contracts.reasons import Reason
+
+    if reason is not None and reason not in {known.value for known in Reason}:
+        raise typer.BadParameter(f"no reason {reason}; there are {', '.join(Reason)}", param_hint="--reason")
+
+
+@quarantine.command("retry")
+def quarantine_retry(
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="SYSTEM.DATASET", help="Only this dataset.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Only the record with this key, as listed; more than once.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide refused records once more, after a mend of mapping or code table, or with a newer version of OneWindow.
+
+    The source file's mapping comes into force, for what comes later too; what was accepted under another one is left to
+    `onewindow remap`. A record that was decided since by a newer event gives way. A second run changes nothing.
+    Exit 0: none of them is refused any more. Exit 1: some are.
+    """
+    from onewindow import show
+    from onewindow.retrying import retry
+
+    _known_reason(reason)
+    found = retry(_deployment(), reason, dataset, key or [])
+    _print(found) if as_json else show.retried(found)
+    raise typer.Exit(1 if found["refused"] or found["dropped"] else 0)
 
 
 @quarantine.command("show")
@@ -329,7 +358,9 @@ def quarantine_show(
 @quarantine.command("discard")
 def quarantine_discard(
     dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")],
-    because: Annotated[str, typer.Option(help="Why nobody will mend them 作废原因; it is kept with your login.")],
+    because: Annotated[
+        str, typer.Option("--because", "--why", help="Why nobody will mend them 作废原因; it is kept with your login.")
+    ],
     record_key: Annotated[list[str] | None, typer.Argument(help="Keys, as listed.")] = None,
     reason: Annotated[str | None, typer.Option(help="All records refused for this reason.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only how many is said.")] = False,

@@ -63,7 +63,7 @@ def remap(deployment: Deployment, name: str, progress: Progress = lambda *_: Non
     if damaged is not None:
         raise damaged
     began = time.monotonic()
-    with locked(deployment.directory, f"remap-{name}"), _store(deployment) as store:
+    with locked(deployment.directory, f"remap-{name}"), live_store(deployment) as store:
         topic = department_topic(found.system, found.dataset)
         about = identity(deployment.bootstrap, [topic, RESIDENT_TOPIC])
         store.prepare(about.cluster_id, {topic: about.topic_ids[topic]})
@@ -73,7 +73,8 @@ def remap(deployment: Deployment, name: str, progress: Progress = lambda *_: Non
 
 
 @contextmanager
-def _store(deployment: Deployment) -> Iterator[Store]:
+def live_store(deployment: Deployment) -> Iterator[Store]:
+    """The store of streams, made with the deployment's own key."""
     engine = existing_store(deployment)
     try:
         deployment_key.confirm(engine, deployment.hasher)  # under another key all records would be somebody else's
@@ -101,12 +102,12 @@ class _Work(NamedTuple):
         refold, standing = self._beside(folder)
         try:
             work = Remap(self.store, intake, refold, standing, self.history, self.history)
-            records = _patiently(work.begin)
+            records = patiently(work.begin)
             refold.follow(self.history, self.store.positions(), progress)
             work.hear(progress)
             counts, ended = dict[str, int](), False
             while not ended:
-                ended, counts = _patiently(work.step)
+                ended, counts = patiently(work.step)
                 progress(min(sum(counts.values()), records), records)
                 outbox.let_pass()
         finally:
@@ -169,7 +170,7 @@ class _Outbox:
             self._is_relayed = time.monotonic() - since < _STANDS_S
 
 
-def _patiently(work: Callable[[], Any]) -> Any:
+def patiently(work: Callable[[], Any]) -> Any:
     """Do it, again where another was in the way."""
     for attempt in range(_ATTEMPTS):
         try:

@@ -208,6 +208,31 @@ def discarding(found: dict[str, Any]) -> None:
         out.print(f"{found['records']:,} records of {found['dataset']} would be discarded; add --yes to do it")
 
 
+_RETRIED = {
+    "released": "accepted now",
+    "filtered": "not what the dataset holds",
+    "refused": "still refused",
+    "moved": "decided since by a newer event",
+    "dropped": "still refused: retention has dropped the event, and no archive has it",
+}
+
+
+def retried(found: dict[str, Any]) -> None:
+    """What became of refused records that were decided once more."""
+    out.print(f"{found['records']:,} refused records were decided again")
+    for each in found["datasets"]:
+        for name, meaning in _RETRIED.items():
+            if each[name]:
+                out.print(f"  {each['dataset']}  {each[name]:>8,}  {meaning}")
+    for each in found["datasets"]:
+        if each["remap_wanted"]:
+            out.print(
+                f"what was accepted of {each['dataset']} under another mapping stays as it is until: onewindow remap"
+                f" {each['dataset']}",
+                style="yellow", soft_wrap=True,
+            )  # fmt: skip
+
+
 def findings(found: list[dict[str, Any]]) -> None:
     """The lines of a check."""
     for each in found:

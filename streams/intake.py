@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from contracts.changes import MARKS, FastChange, FastSource, Unreadable, decode, version
 from contracts.errors import DatasetPaused, OutOfStep, SourceSick
-from contracts.events import RESIDENT_TOPIC
+from contracts.events import REMAP_ORIGIN, RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
 from contracts.reasons import REASONS, Reason
 from contracts.sources import DatasetSource, department_topic, quarantine_topic
@@ -66,6 +66,15 @@ class Fetched(NamedTuple):
     partition: int
     first: int
     records: Sequence[Incoming]
+
+
+class Refused(NamedTuple):
+    """Why a record is refused."""
+
+    reason: str
+    field: str
+    column: str
+    detail: str
 
 
 class Outcome(NamedTuple):
@@ -149,6 +158,33 @@ class Intake:
                 self._write(connection, group, done)
         counts = sum((batch.counts for batch in done), Counter[str]())
         return Outcome(counts, sum(numbers.missing for numbers in arrived.values()), posted)
+
+    def decide_again(
+        self, partition: int, refused: Mapping[str, Refused], records: Sequence[Incoming], on: date
+    ) -> Counter[str]:
+        """Decide refused records of a partition once more, in one transaction, from the events that were refused, which were
+        written on this day. Counts: ``released`` (accepted now), ``filtered``, ``refused`` (still), and ``moved``: decided since
+        by a newer event, so this one gives way. A second time changes nothing.
+
+        Events are numbered under the origin of a remap, which is what this is, of some records. Raises DatasetPaused.
+        """
+        origin = f"{REMAP_ORIGIN}{self.name}"
+        with collector_paused(), writing(self._store.engine) as connection:
+            known = self._store.look(connection, self.topic, self.name, [partition], [item.key for item in records])
+            self._heed(connection, known)
+            self.map.today = on
+            numbers = self._store.numbers(connection, [f"{origin}/0"]).get(f"{origin}/0", {})
+            moment = self._now().isoformat(timespec="milliseconds")
+            batch = _Batch(self, partition, _Group(known.states), numbers, moment, origin=f"{origin}/0")
+            found = Counter[str]()
+            for item, change in zip(records, decode([item.value for item in records]), strict=True):
+                found[batch.decide_again(item, change, refused[item.key])] += 1
+            batch.counts["quarantined"] -= batch.counts.total()  # they were counted when they were refused
+            if batch.out:
+                self._store.post(connection, origin, [Post(0, _pack(batch.out), batch.numbers)])
+            with bulk.together(connection):
+                self._write(connection, batch.group, [batch])
+        return found
 
     def _heed(self, connection: sa.Connection, known: Known) -> None:
         """Decide under the mapping that is in force: a remap, or a worker that was started after this one, may have put in
@@ -290,10 +326,12 @@ class _Group:
 class _Batch:
     """The decisions of one batch: record states as they change, and what is to be sent."""
 
-    def __init__(self, intake: Intake, partition: int, group: _Group, numbers: dict[str, int], moment: str) -> None:
+    def __init__(
+        self, intake: Intake, partition: int, group: _Group, numbers: dict[str, int], moment: str, origin: str = ""
+    ) -> None:
         self._intake, self.partition, self.group, self._moment = intake, partition, group, moment
         self._states, self._refusals, self._mended = group.states, group.refusals, group.mended
-        self._origin = f"{intake.topic}/{partition}"
+        self._origin = origin or f"{intake.topic}/{partition}"
         self.numbers, self.counts = numbers, Counter[str]()
         self.judged: list[tuple[int, bool]] = []  # (offset, refused) of each record that was mapped or refused
         self.out: list[Outgoing] = []
@@ -330,6 +368,27 @@ class _Batch:
             self._quarantine(item, change.source, known, found, version, print_)
         else:
             self._accept(item, change, known, found, version, print_)
+
+    def decide_again(self, item: Incoming, change: FastChange | Unreadable | None, refused: Refused) -> str:
+        """Decide once more what was refused, if nothing newer was decided since; what became of it."""
+        known = self._states.get(item.key)
+        if known is None or known.state != "quarantined":
+            return "moved"
+        if not isinstance(change, FastChange):
+            return "refused"
+        print_ = content_print(change.record)
+        if known.fingerprint != print_:
+            return "moved"
+        if not self._intake.map.wanted(change.record):
+            self._gone(item, change, known, known.version, "filtered", print_)
+            return "filtered"
+        found = self._intake.map.map(change.record)
+        if isinstance(found, Mapped):
+            self._accept(item, change, known, found, known.version, print_)
+            return "released"
+        if refused != (found.reason.value, found.field, found.column, found.detail):
+            self._quarantine(item, change.source, known, found, known.version, print_)
+        return "refused"
 
     def _accept(
         self, item: Incoming, change: FastChange, known: State | None, found: Mapped, version: str, print_: str
