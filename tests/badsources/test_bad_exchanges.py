@@ -95,7 +95,7 @@ def test_renamed_flag(table):
 )
 def test_no_key(table):
     table.put(None, "", "无键")
-    table.put("", "", "空键")
+    table.put(None, "", "又无键")
     table.put("60", "", "新来")
     table.look()
     assert table.way.refused == [("key_missing", "nr")] * 2

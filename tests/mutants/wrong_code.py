@@ -123,6 +123,20 @@ MUTANTS = [
         "tests/connectors/test_sql.py::test_every_row_comes_exactly_once_and_in_order_whatever_ties",
     ),
     Mutant(
+        "a retry from quarantine overwrites what is newer",
+        _INTAKE,
+        "        if known.fingerprint != print_:\n",
+        "        if False:\n",
+        "tests/streams/test_deciding_again.py::test_what_was_decided_since_by_a_newer_event_gives_way",
+    ),
+    Mutant(
+        "a retry from quarantine is counted twice",
+        _INTAKE,
+        '            batch.counts["quarantined"] -= batch.counts.total()',
+        '            batch.counts["quarantined"] -= 0',
+        "tests/streams/test_deciding_again.py::test_what_the_mended_mapping_takes_is_released_and_the_rest_stays_refused",
+    ),
+    Mutant(
         "no guard at a tombstone: what was deleted comes back with an older version",
         _INTAKE,
         "        self._remember(item.key, State(version, print_, state, None, revision))\n",
