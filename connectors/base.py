@@ -150,6 +150,23 @@ def copies(connector: Connector, dataset: str) -> Iterator[Page]:
     yield from connector.copy(dataset) if isinstance(connector, Copying) else connector.pull(dataset, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Where reading is to go back to: the position, where it stands in the source's own words, and how many rows come again."""
+
+    position: Position
+    stands: str
+    rows: int
+
+
+@runtime_checkable
+class Seeking(Protocol):
+    """A connector that goes back to a place in its source which a person names."""
+
+    def sought(self, dataset: str, after: Position, place: str) -> Sought:
+        """From where all comes again that lies at this place or behind it. Reads, and changes nothing. Raises PlaceUnknown."""
+
+
 @runtime_checkable
 class Sampling(Protocol):
     """A connector that shows what it could read, before anything is declared, at little cost to the source: it counts

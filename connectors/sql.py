@@ -38,7 +38,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    NoSuchTableError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from connectors import _samples as samples
 from connectors._dialects import (
@@ -54,9 +62,9 @@ from connectors._ledger import Ledgers
 from connectors._samples import as_record, temporal_as_text
 from connectors._sql_full import FullScan, Scanned
 from connectors._tables import bound, declared_table, later_than, place, table_name
-from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
+from connectors.base import Dataset, Delete, Finding, Page, Position, Sought, Upsert
 from connectors.values import joined_key, storable
-from contracts.errors import ColumnMissing, OneWindowError, PositionLost, SettingInvalid, TableMissing
+from contracts.errors import ColumnMissing, OneWindowError, PlaceUnknown, PositionLost, SettingInvalid, TableMissing
 from contracts.sources import DeletedFlag, Source
 
 WINDOW_ROWS = 200_000  # rows of the overlap that are remembered (60 bytes each); past that, some are given once more
@@ -196,7 +204,9 @@ class SqlConnector:
     def _polled(self, dataset: str, after: Position | None) -> Iterator[Page]:
         memory = self._memory[dataset]
         serial = after["serial"] if after else None
-        if serial != memory.serial:  # not where the last page ended: what was given since may be lost, so forget it
+        if serial != memory.serial or (
+            after and "sought" in after
+        ):  # not where the last page ended: what was given since may be lost, so forget it
             self._memory[dataset] = memory = _Memory(serial=serial)
         table = self._table(dataset)
         if after is not None:
@@ -230,6 +240,42 @@ class SqlConnector:
         except SQLAlchemyError as error:
             self._scans.pop(dataset, None)
             raise self._known(dataset, error) from error
+
+    def sought(self, dataset: str, after: Position, place: str) -> Sought:
+        """From where the rows with this cursor value, and all later ones, are given again. Raises PlaceUnknown."""
+        name = f"{self._source.system}.{dataset}"
+        if self._source.datasets[dataset].cursor is None or after.get("phase") != "live":
+            why = (
+                "has no cursor" if self._source.datasets[dataset].cursor is None else "is being read for the first time"
+            )
+            raise PlaceUnknown(f"{name} {why}", fix=f"read all of it again: onewindow source seek {name} --beginning")
+        try:
+            return self._sought(name, self._table(dataset), after, place)
+        except SQLAlchemyError as error:
+            if not isinstance(error, (DataError, ProgrammingError, StatementError)) or isinstance(
+                error, OperationalError
+            ):
+                raise self._known(dataset, error) from error
+            raise PlaceUnknown(
+                f"{name}: the source can't compare its cursor with what --to says ({type(error).__name__})",
+                fix="write it as the source does; onewindow source preview shows some",
+            ) from None
+
+    def _sought(self, name: str, table: _Table, after: Position, place: str) -> Sought:
+        value: Any = int(place) if table.kind == "number" and place.lstrip("-").isdecimal() else place
+        if table.timed and moment(place) is None:
+            raise PlaceUnknown(f"{name}: {table.cursor.name} holds points in time, and --to is none",
+                               fix="write it as 2026-11-01 08:00:00")  # fmt: skip
+        dialect, stands = self._engine.dialect.name, after["low"] if table.timed else after["cursor"]
+        at = bound(dialect, table.cursor, value)
+        with self._engine.connect() as connection:
+            ahead = stands is None or connection.scalar(sa.select(at > bound(dialect, table.cursor, stands)))
+            rows = connection.scalar(sa.select(sa.func.count()).select_from(table.table).where(table.cursor >= at))
+        if ahead:
+            raise PlaceUnknown(f"{name} was read up to {stands}, and --to lies ahead of that",
+                               fix="give a value that was read already; what lies ahead is read by itself")  # fmt: skip
+        back = {"low": value} if table.timed else {"cursor": value, "key": None}
+        return Sought({**after, **back, "sought": True}, str(after["cursor"]), rows or 0)
 
     def _scanned(self, dataset: str) -> Scanned:
         """The declared table, looked up again once a minute."""
@@ -323,6 +369,7 @@ class SqlConnector:
 
     def _live(self, dataset: str, table: _Table, memory: _Memory, after: Position) -> Iterator[Page]:
         at, clock, began = dict(after), self._clock(table), self._monotonic()
+        at.pop("sought", None)
         sweep = table.timed and (began >= memory.sweep_after or _later(at["cursor"], clock))
         cursor, key = (at["low"], None) if sweep else (at["cursor"], at["key"])
         swept, count, changed = _window(), 0, False

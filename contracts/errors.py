@@ -562,6 +562,13 @@ class ComparisonOpen(RetryLater):
     code, chinese = "OW-1506", "对账有差异,但无法判断是丢失还是仍在途中"
 
 
+class PlaceUnknown(OneWindowError):
+    """``onewindow source seek`` was given a place from which the dataset can't be read again: no value of its cursor, one that
+    lies ahead of what was read, or a dataset that has no cursor. Nothing was changed."""
+
+    code, chinese, exit_code = "OW-1507", "数据集不能从这个位置重新读取,未作改动", 2
+
+
 # 16xx: processes -----------------------------------------------------------------------------------------------------
 
 

@@ -391,6 +391,11 @@ EXPLAINED: dict[str, Explained] = {
         "Mend what the message names, see that `onewindow status` is healthy, and compare again.",
         "解决提示中所说的问题，确认 `onewindow status` 正常后重新对账。",
     ),
+    "OW-1507": Explained(
+        "数据集不能从给出的位置重新读取：不是游标列的值，位于已读内容之后，或该数据集没有游标。未作任何改动。",
+        "Give --to a value of the cursor column that was read already, as the source writes it, or --beginning.",
+        "用 --to 给出游标列中已读过的值（按来源的写法），或使用 --beginning。",
+    ),
     "OW-1601": Explained(
         "有工作在等待，进程却停滞不前。它以退出码 75 结束，由监管进程重新启动。",
         "Nothing. If it comes again, see the role's log in run/.",

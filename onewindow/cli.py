@@ -552,6 +552,30 @@ def source_reread(dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET
     _print(found) if as_json else typer.echo(f"{dataset} is read again from its beginning.")
 
 
+@source.command("seek")
+def source_seek(
+    dataset: Annotated[str, typer.Argument(metavar="SYSTEM.DATASET")],
+    to: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="A value of the cursor that was read already.")
+    ] = None,
+    beginning: Annotated[bool, typer.Option("--beginning", help="All of it, as by reread.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only the effect is said.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a polled dataset again from a value of its cursor on, or any dataset from its beginning, under a new epoch.
+
+    Rows that are there already are recognised by their content and counted as duplicates. Without --yes nothing is done, and
+    the exit code is 1.
+    """
+    from onewindow import show, sources
+
+    if (to is None) != beginning:
+        raise typer.BadParameter("give --to VALUE, or --beginning", param_hint="--to")
+    found = sources.seek(_deployment(), dataset, to, do=yes)
+    _print(found) if as_json else show.sought(found)
+    raise typer.Exit(0 if found["done"] else 1)
+
+
 @app.command()
 def plan(as_json: Json = False) -> None:
     """What the files of the deployment, as they are now, would change of what is there. Changes nothing.

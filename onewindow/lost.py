@@ -11,6 +11,7 @@ number of epochs. If the role ends before the dataset is read again, it finds th
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -21,10 +22,11 @@ import structlog
 
 from contracts.errors import RetryLater
 from contracts.sources import department_topic
+from producers.positions import Wish
 from producers.progress import Progress
 from projections.databases import reading
 from streams.numbers import Numbers
-from streams.store import arrival, position, reread
+from streams.store import arrival, position, reread, seeks
 
 log = structlog.get_logger()
 
@@ -44,6 +46,9 @@ class Reader(Protocol):
 
     def reread(self) -> None:
         """Read the dataset from its beginning."""
+
+    def seek(self, wish: Wish) -> None:
+        """Read the dataset from the position of a wish on."""
 
 
 class Log(Protocol):
@@ -69,7 +74,7 @@ class LostAndFound:
     def __init__(self, store: sa.Engine, readers: Iterable[Reader], open_log: Callable[[], Log]) -> None:
         self._store, self._open_log = store, open_log
         self._log: Log | None = None
-        self._asked = set[tuple[str, int]]()
+        self._asked, self._passed_on = set[tuple[str, int]](), set[tuple[str, str]]()
         self._readers: Mapping[str, Reader] = {}
         self._known: Mapping[str, Reader] = {}
         self.watch(readers)
@@ -101,7 +106,22 @@ class LostAndFound:
             self._asked.add((topic, now.reading))
             readers[topic].reread()
             again.append(topic)
-        return again
+        return again + self._sought(readers, said)
+
+    def _sought(self, readers: Mapping[str, Reader], said: Mapping[str, Progress]) -> list[str]:
+        """Pass on wishes that no position was saved with yet (``onewindow source seek``); the topics that they are about."""
+        with reading(self._store) as connection:
+            wishes = seeks(connection)
+        found = []
+        for topic, (name, where) in sorted(wishes.items()):
+            now = said.get(topic)
+            if now is None or not now.epoch or now.sought == name or (topic, name) in self._passed_on:
+                continue  # not ours; it does not know yet what was saved; it was heeded
+            log.warning("a dataset is read from an earlier place", topic=topic, why="a person wished it")
+            self._passed_on.add((topic, name))
+            readers[topic].seek(Wish(name, json.loads(where)))
+            found.append(topic)
+        return found
 
     def _wishes(self) -> Mapping[str, int]:
         """topic -> the reading that a person found wanting (``onewindow source reread``)."""

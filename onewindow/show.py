@@ -208,6 +208,18 @@ def discarding(found: dict[str, Any]) -> None:
         out.print(f"{found['records']:,} records of {found['dataset']} would be discarded; add --yes to do it")
 
 
+def sought(found: dict[str, Any]) -> None:
+    """From where a dataset is, or would be, read again."""
+    where = "its beginning" if found["to"] is None else found["to"]
+    much = f"{found['published']:,} changes were read of it so far"
+    if found["rows"] is not None:
+        much = f"{found['rows']:,} rows lie there and behind; it stands at {found['stands']}"
+    verb = "is" if found["done"] else "would be"
+    out.print(f"{found['dataset']} {verb} read again from {where}: {much}", soft_wrap=True)
+    if not found["done"]:
+        out.print("add --yes to do it")
+
+
 _RETRIED = {
     "released": "accepted now",
     "filtered": "not what the dataset holds",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors import open_connector
-from contracts.errors import DatasetUnknown, OneWindowError
+from connectors.base import Seeking, Sought
+from contracts.errors import DatasetUnknown, OneWindowError, PlaceUnknown
 from contracts.sources import Source, department_topic
 from onewindow import agreements
 from onewindow.databases import existing_store
@@ -129,6 +132,47 @@ def reread(deployment: Deployment, dataset: str) -> dict[str, Any]:
     finally:
         engine.dispose()
     return {"dataset": dataset, "reading": reading}
+
+
+def seek(deployment: Deployment, name: str, place: str | None, *, do: bool) -> dict[str, Any]:
+    """What it means to read a dataset again from a place that was read before, None for its beginning; ``do``: wish it, too.
+    The connectors do it within two seconds, or when they are started, under a new epoch.
+
+    Raises DatasetUnknown, PlaceUnknown, and what reading the source raises.
+    """
+    source, dataset = deployment.dataset(name)
+    saved = positions.load(deployment.bootstrap).get(name)
+    stands, found = saved.position if saved is not None else None, None
+    if place is not None:
+        found = _sought(_opened(deployment, source), name, dataset, stands, place)
+    engine = existing_store(deployment) if do else None
+    if engine is not None:
+        try:
+            topic, store = department_topic(source.system, dataset), Store(engine)
+            if found is None:
+                store.wish(topic, saved.reading if saved is not None else 0)
+            else:
+                store.wish_from(topic, secrets.token_hex(8), json.dumps(dict(found.position)))
+        finally:
+            engine.dispose()
+    return {
+        "dataset": name,
+        "to": place,
+        "stands": found.stands if found is not None else None,
+        "rows": found.rows if found is not None else None,
+        "published": saved.published if saved is not None else 0,
+        "done": do,
+    }
+
+
+def _sought(connector: Any, name: str, dataset: str, stands: dict[str, Any] | None, place: str) -> Sought:
+    with closing(connector):
+        if stands is None or not isinstance(connector, Seeking):
+            why = (
+                "was not read yet" if stands is None else "is not polled by a cursor, so it has no place to go back to"
+            )
+            raise PlaceUnknown(f"{name} {why}", fix=f"read all of it again: onewindow source seek {name} --beginning")
+        return connector.sought(dataset, stands, place)
 
 
 def _source(deployment: Deployment, name: str) -> Source:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     next ones of that reading's events in each partition (``producers.events``), as of ``position``. ``published`` counts change events, ``duplicates`` and ``stale`` records
     that the connector recognised and left out. ``again``: events in the topic beside those, written before a crash and
     published once more after it. ``notes``: the latest, with the time of each. ``asks``: the questions that are open.
-    ``owner`` names the process that claimed the epoch.
+    ``sought`` is the latest wish to go back that was fulfilled. ``owner`` names the process that claimed the epoch.
     """
 
     epoch: int
@@ -50,7 +50,15 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     asks: tuple[Question, ...] = ()
     snapshot_done: bool = False
     saved_at: str = ""
+    sought: str = ""
     owner: str = ""
+
+
+class Wish(NamedTuple):
+    """A person's wish that a dataset be read from this position on, and a name that no other wish has."""
+
+    name: str
+    position: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -87,11 +95,13 @@ def claim(
     dataset: str,
     *,
     restart: bool = False,
+    seek: Wish | None = None,
     owner: Callable[[], str] = lambda: secrets.token_hex(8),
     now: Callable[[], float] = time.time,
     wait_s: float = 30.0,
 ) -> Saved:
-    """Take the next epoch of a dataset, carry its position over (not with ``restart``), and tombstone older epochs.
+    """Take the next epoch of a dataset, carry its position over (not with ``restart``; ``seek``: the one of that wish in its
+    place), and tombstone older epochs.
 
     The topic's end tells how many events a crash left there beyond what was saved. An end that is too low is a loss, and
     is carried over as such, until ``restart`` reads all of it again.
@@ -116,7 +126,8 @@ def claim(
                 epoch=old.epoch + 1,
                 reading=old.epoch + 1 if anew else old.reading,
                 numbers=() if anew else old.numbers,
-                position=None if anew else old.position,
+                position=None if anew else seek.position if seek is not None else old.position,
+                sought=seek.name if seek is not None else old.sought,
                 again=in_topic - old.published if restart else max(old.again, in_topic - old.published),
                 snapshot_done=old.snapshot_done and not restart,
                 saved_at=iso(now()),

@@ -28,7 +28,7 @@ from contracts.errors import ConfigError, OneWindowError, PositionLost, PublishF
 from contracts.identity import Hasher
 from contracts.sources import department_topic
 from producers.events import EventWriter
-from producers.positions import NOTES_KEPT, Saved, claim, iso, saved_record
+from producers.positions import NOTES_KEPT, Saved, Wish, claim, iso, saved_record
 from producers.progress import Board, Progress
 from producers.publisher import Publisher
 from producers.topics import POSITIONS
@@ -72,6 +72,7 @@ class DatasetProducer:
         self._connector, self._bootstrap, self._hasher = connector, bootstrap, hasher
         self._publisher, self._pace, self._now = publisher, pace or Pace(), now
         self._again = threading.Event()
+        self._wish: Wish | None = None
         self._wake = threading.Event()
         self._halted = threading.Event()
         self._board = Board(system, dataset)
@@ -99,6 +100,12 @@ class DatasetProducer:
         self._again.set()
         self._wake.set()
 
+    def seek(self, wish: Wish) -> None:
+        """Read the dataset from the position of this wish on, under a new epoch, as soon as the page at hand is done.
+        Thread-safe."""
+        self._wish = wish
+        self._wake.set()
+
     def halt(self, *, halted: bool) -> None:
         """Stop reading once the page at hand is done, and save; or go on where that was. Thread-safe."""
         if halted != self._halted.is_set():
@@ -124,12 +131,16 @@ class DatasetProducer:
 
     def _epoch(self, stop: threading.Event) -> None:
         """One publisher's life: until stop, a wish to read again, or a failed publish."""
-        restart, failures = self._again.is_set(), 0
+        restart, wish, failures = self._again.is_set(), self._wish, 0
         with closing(self._publisher()) as publisher:
             self._at_work = publisher
-            saved = claim(publisher, self._bootstrap, self.system, self.dataset, restart=restart, now=self._now)
-            if restart:
+            saved = claim(
+                publisher, self._bootstrap, self.system, self.dataset, restart=restart, seek=wish, now=self._now
+            )
+            if restart:  # which fulfils the other wish too
                 self._again.clear()
+            if self._wish is wish:
+                self._wish = None
             partitions = publisher.partitions(department_topic(self.system, self.dataset))
             writer = EventWriter(
                 self.system, self.dataset, saved.epoch, self._hasher, partitions,
@@ -138,7 +149,7 @@ class DatasetProducer:
             way = _Way(self._connector, publisher, writer, saved, self._board, self._now)
 
             def ended() -> bool:
-                return stop.is_set() or self._again.is_set()
+                return stop.is_set() or self._again.is_set() or self._wish is not None
 
             while not ended():
                 if self._halted.is_set():
@@ -368,6 +379,7 @@ def _pages(connector: Connector, dataset: str, after: Position | None) -> Genera
 def _books(saved: Saved) -> dict[str, Any]:
     return {
         "reading": saved.reading,
+        "sought": saved.sought,
         "numbers": saved.numbers,
         "published": saved.published,
         "again": saved.again,

@@ -18,7 +18,7 @@ class Progress:
     ``paused``: a person wishes that it be not read. ``waiting`` comes with the code and text of the error that is waited
     out, and since when. ``rows`` and ``total``: of the piece of work at hand, where known. ``looked_at``: when the last
     reading that came to the source's end without an error began; all that the source held then is durable. ``reading`` and
-    ``numbers``: of the events that are durable (``producers.positions.Saved``). ``published``, ``again``, ``duplicates``,
+    ``numbers``: of the events that are durable; ``sought``: the latest wish that was fulfilled (``producers.positions.Saved``). ``published``, ``again``, ``duplicates``,
     ``stale``: as saved durably, over all epochs. ``asks``: open questions. ``rate``: records a second while loading.
     """
 
@@ -32,6 +32,7 @@ class Progress:
     epoch: int = 0
     reading: int = 0
     numbers: tuple[int, ...] = ()
+    sought: str = ""
     rows: int | None = None
     total: int | None = None
     rate: float = 0.0

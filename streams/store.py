@@ -124,6 +124,14 @@ reread = sa.Table(
     sa.Column("reading", _big, nullable=False, comment="the reading at the time of the wish; a newer one fulfils it"),
 )
 
+seek = sa.Table(
+    "seek",
+    metadata,
+    sa.Column("topic", _text, primary_key=True),
+    sa.Column("name", _text, nullable=False, comment="of the wish; a position that was saved with it fulfils it"),
+    sa.Column("position", _text, nullable=False, comment="from which the dataset is to be read, as JSON"),
+)
+
 halt = sa.Table(
     "halt",
     metadata,
@@ -434,6 +442,12 @@ class Store:
         with writing(self.engine) as connection:
             bulk.upsert(connection, reread, [(topic, reading)])
 
+    def wish_from(self, topic: str, name: str, position: str) -> None:
+        """Wish that a dataset be read from a position on."""
+        with writing(self.engine) as connection:
+            seek.create(connection, checkfirst=True)  # a store of before has none
+            bulk.upsert(connection, seek, [(topic, name, position)])
+
     def halt(self, topic: str, halt_: Halt) -> Halt | None:
         """Wish that a dataset be not read until ``end_halt``. One that is halted already stays as it is, and that is given."""
         with writing(self.engine) as connection:
@@ -483,6 +497,13 @@ def counted(connection: sa.Connection) -> dict[str, int]:
     """How many records of each dataset are known that are not gone, refused ones included."""
     rows = sa.select(record.c.dataset, sa.func.count()).where(record.c.state != "gone").group_by(record.c.dataset)
     return {row[0]: row[1] for row in connection.execute(rows)}
+
+
+def seeks(connection: sa.Connection) -> dict[str, tuple[str, str]]:
+    """topic -> (name of a wish, position as JSON) from which a person wishes that the dataset be read."""
+    if not sa.inspect(connection).has_table(seek.name):
+        return {}
+    return {row.topic: (row.name, row.position) for row in connection.execute(sa.select(seek))}
 
 
 def halts(connection: sa.Connection) -> dict[str, Halt]:

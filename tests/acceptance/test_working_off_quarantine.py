@@ -81,7 +81,8 @@ def test_an_exchange_table_is_read_marked_and_its_refusals_are_worked_off(city):
     city.put(*((f"n{number}", "", "1", "I") for number in range(NAMELESS)))
     city.put(*((f"p{number}", "", "", "D") for number in range(GONE)))
     assert onewindow("-C", city.directory, "source", "check", "qzk").returncode == 0
-    assert city.unread() == GOOD + STRANGE + NAMELESS + GONE, "a check marks nothing"
+    assert len(city.ask("source", "preview", "qzk")) == 1
+    assert city.unread() == GOOD + STRANGE + NAMELESS + GONE, "neither a check nor a preview marks anything"
     with up(city.directory):
         read = GOOD + STRANGE + NAMELESS + GONE
         before = city.settled(read)

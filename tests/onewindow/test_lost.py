@@ -15,6 +15,7 @@ from contracts.identity import Hasher
 from contracts.sources import DatasetSource, department_topic
 from onewindow.events_log import EventsLog
 from onewindow.lost import LostAndFound
+from producers.positions import Wish
 from producers.producer import DatasetProducer, Pace
 from producers.progress import Progress
 from producers.publisher import Publisher
@@ -31,11 +32,14 @@ HASHER = Hasher(b"0123456789abcdef")
 
 class Reader:
     def __init__(self, dataset, reading=1, numbers=()):
-        self.system, self.dataset, self.asked = "hrss", dataset, 0
+        self.system, self.dataset, self.asked, self.wishes = "hrss", dataset, 0, []
         self.progress = Progress("hrss", dataset, reading=reading, numbers=numbers)
 
     def reread(self):
         self.asked += 1
+
+    def seek(self, wish):
+        self.wishes.append(wish)
 
 
 class Ends:
@@ -245,3 +249,24 @@ def test_nothing_is_read_again_where_nothing_was_lost(way):
     assert way.look(second) == []
     assert way.known() == 67
     assert (first.progress.reading, second.progress.reading) == (1, 1)
+
+
+def test_a_wish_to_go_back_is_passed_on_until_a_position_was_saved_with_it(store):
+    person = Reader("person")
+    store.prepare("cluster", {})
+    lost = LostAndFound(store.engine, [person], lambda: Ends({}))
+    store.wish_from(PERSON, "w1", '{"low": "2026-01-01"}')
+    assert (lost.look(), person.wishes) == ([], []), "it does not know yet what was saved"
+    person.progress = Progress("hrss", "person", epoch=3)
+    assert lost.look() == [PERSON]
+    assert lost.look() == []
+    assert person.wishes == [Wish("w1", {"low": "2026-01-01"})]
+    restarted = Reader("person")
+    restarted.progress = Progress("hrss", "person", epoch=4)
+    assert LostAndFound(store.engine, [restarted], lambda: Ends({})).look() == [PERSON], (
+        "the one before ended too early"
+    )
+    restarted.progress = Progress("hrss", "person", epoch=5, sought="w1")
+    assert LostAndFound(store.engine, [restarted], lambda: Ends({})).look() == []
+    store.wish_from(PERSON, "w2", "{}")
+    assert lost.look() == [PERSON]

@@ -22,7 +22,7 @@ from contracts.errors import ColumnMissing, SourceUnreachable
 from contracts.identity import Hasher, event_id
 from contracts.sources import department_topic
 from producers.events import LARGEST
-from producers.positions import Saved, claim, load, saved_record
+from producers.positions import Saved, Wish, claim, load, saved_record
 from producers.producer import DatasetProducer, Pace
 from producers.publisher import Publisher
 from producers.topics import POSITIONS, TopicSpec, ensure_topics
@@ -471,6 +471,40 @@ def test_reading_again_from_the_beginning(broker, system, started):
     assert len(events(broker.bootstrap, system)) == 40
 
 
+def test_going_back_to_an_earlier_place_is_a_new_epoch_of_the_same_reading(broker, system, started):
+    source = Source(20)
+    run = started(source)
+    run.until(lambda now: now.state == "live")
+    run.producer.seek(Wish("w1", {"done": 15}))
+    run.until(lambda now: now.epoch == 2 and now.state == "live" and now.published == 25)
+    assert run.producer.progress.sought == "w1"
+    run.end()
+    gapless(broker.bootstrap, system)
+    found = [event for event in events(broker.bootstrap, system) if event[0].source.epoch == 2]
+    assert sorted(event[0].record["n"] for event in found) == list(range(15, 20))
+    saved = load(broker.bootstrap)[f"{system}.d"]
+    assert (saved.reading, saved.position, saved.sought) == (1, {"done": 20}, "w1")
+    again = started(source)
+    again.until(lambda now: now.epoch == 3 and now.state == "live")
+    again.end()
+    assert (again.producer.progress.sought, again.producer.progress.published) == ("w1", 25)
+
+
+def test_reading_from_the_beginning_fulfils_a_wish_to_go_back_too(broker, system, started):
+    source = Source(20)
+    run = started(source)
+    run.until(lambda now: now.state == "live")
+    run.producer.halt(halted=True)
+    run.until(lambda now: now.state == "paused")
+    run.producer.seek(Wish("w1", {"done": 15}))
+    run.producer.reread()
+    run.producer.halt(halted=False)
+    run.until(lambda now: now.state == "live" and now.sought == "w1" and now.published >= 40)
+    run.end()
+    assert source.pulled.count(None) == 2
+    assert load(broker.bootstrap)[f"{system}.d"].reading > 1
+
+
 def test_a_record_that_no_event_can_hold_does_not_stop_the_next(broker, system, started):
     source = Source(0)
     source.changes = [
@@ -520,7 +554,7 @@ def test_saved_positions_keep_their_form():
     assert record.key == b"hrss.d/3"
     assert json.loads(record.value) == {
         "epoch": 3, "sequence": 2, "reading": 0, "numbers": [], "position": {"a": 1}, "published": 5, "again": 0, "duplicates": 0, "stale": 0, "notes": [],
-        "asks": [], "snapshot_done": False, "saved_at": "", "owner": "o",
+        "asks": [], "snapshot_done": False, "saved_at": "", "sought": "", "owner": "o",
     }  # fmt: skip
 
 
