@@ -88,39 +88,60 @@ class _Table:
 
     def named(self, orders: Sequence[Sequence[Any]]) -> sa.ColumnElement[bool]:
         """These rows, those that are not flagged."""
-        if len(self.order) == 1:
-            (column,) = self.order
-            these: sa.ColumnElement[bool] = column.in_([bound(self.dialect, column, each) for (each,) in orders])
+        (first, *others), plain = self.order, (sa.Integer, sa.String)
+        if others:
+            these: sa.ColumnElement[bool] = sa.or_(*map(self._is, orders))
+        elif isinstance(first.type, plain):  # as values: an expression for each takes most of the time of marking
+            these = first.in_([each for (each,) in orders])
         else:
-            equal = (
-                sa.and_(*(column == bound(self.dialect, column, value) for column, value in zip(self.order, each, strict=True)))
-                for each in orders
-            )  # fmt: skip
-            these = sa.or_(*equal)
+            these = first.in_([bound(self.dialect, first, each) for (each,) in orders])
         return sa.and_(these, self.unread)
+
+    def _is(self, order: Sequence[Any]) -> sa.ColumnElement[bool]:
+        columns = zip(self.order, order, strict=True)
+        return sa.and_(*(column == bound(self.dialect, column, value) for column, value in columns))
 
     def rows(self, found: Iterable[sa.Row[Any]]) -> list[_Row]:
         """What rows say."""
-        names = [column.name for column in self.table.columns]
-        said = [at for at, name in enumerate(names) if name not in self.exchange.written]
-        return [self._row(names, values, [values[at] for at in said]) for values in found]
+        return [self._row(values, *self._marked(values)) for values in found]
 
-    def _row(self, names: Sequence[str], values: Sequence[Any], said: Sequence[Any]) -> _Row:
-        digest = blake2b(repr(said).encode("utf-8", "replace"), digest_size=8)
-        record = as_record(names, values, self.temporal)
-        by_name = dict(zip(names, values, strict=True))
-        order = tuple(storable(by_name[name]) for name in self.exchange.order)
+    def marks(self, found: Iterable[sa.Row[Any]]) -> list[tuple[tuple[Any, ...], int]]:
+        """The order columns and the mark of rows."""
+        return [(order, int.from_bytes(digest, "big")) for order, digest in map(self._marked, found)]
+
+    def _marked(self, values: sa.Row[Any]) -> tuple[tuple[Any, ...], bytes]:
+        said = [values[at] for at in self._said]
+        digest = blake2b(repr(said).encode("utf-8", "replace"), digest_size=8).digest()
+        return tuple(storable(values[at]) for at in self._order_at), digest
+
+    def _row(self, values: sa.Row[Any], order: tuple[Any, ...], digest: bytes) -> _Row:
+        record = as_record(self._names, values, self.temporal)
         where = place(self.table, self.order, order)
-        key = [storable(by_name[name]) for name in self.declared.key]
+        key = [storable(values[at]) for at in self._key_at]
         named = where if any(part in (None, "") for part in key) else joined_key(key)
-        at = f"{joined_key(order)}~{digest.hexdigest()}"
+        at = f"{joined_key(order)}~{digest.hex()}"
         if self.declared.deleted is not None and self.declared.deleted.says(record):
             change: Upsert | Delete = Delete(named, at, None, where)
         else:
-            change = Upsert(
-                named, {name: record[name] for name in names if name not in self._leave_out}, at, None, where
-            )
-        return _Row(order, int.from_bytes(digest.digest(), "big"), change)
+            kept = {name: said for name, said in record.items() if name not in self._leave_out}
+            change = Upsert(named, kept, at, None, where)
+        return _Row(order, int.from_bytes(digest, "big"), change)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [column.name for column in self.table.columns]
+
+    @cached_property
+    def _said(self) -> list[int]:
+        return [at for at, name in enumerate(self._names) if name not in self.exchange.written]
+
+    @cached_property
+    def _order_at(self) -> list[int]:
+        return [self._names.index(name) for name in self.exchange.order]
+
+    @cached_property
+    def _key_at(self) -> list[int]:
+        return [self._names.index(name) for name in self.declared.key]
 
     @cached_property
     def _leave_out(self) -> set[str]:
@@ -441,7 +462,7 @@ def _mark(transaction: sa.Connection, table: _Table, page: _Given) -> None:
     for start in range(0, len(page.orders), _TOGETHER):
         together = page.orders[start : start + _TOGETHER]
         query = sa.select(table.table).where(table.named(together)).with_for_update()
-        same = [row.order for row in table.rows(transaction.execute(query).all()) if row.mark in page.marks]
+        same = [order for order, mark in table.marks(transaction.execute(query).all()) if mark in page.marks]
         if same:
             transaction.execute(sa.update(table.table).where(table.named(same)).values(table.as_read))
 

@@ -127,8 +127,8 @@ def _dataset(name: str, declared: DatasetSource, known: tables.ActiveMapping | N
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two declarations, by their names in the file."""
-    for name in now:
-        if name != "map" and before.get(name) != now[name]:
+    for name in {**now, **before}:
+        if name != "map" and before.get(name) != now.get(name):
             yield name
     old, new = before["map"], now["map"]
     for field in sorted({*old, *new}):

@@ -37,8 +37,8 @@ def retry(deployment: Deployment, reason: str | None, dataset: str | None, keys:
     """Decide refused records once more: those with these keys, of this reason, of this dataset; all of them unless told.
 
     The mapping of each dataset's source file comes into force, as by ``remap``; what was accepted before is left to that.
-    Raises DatasetUnknown; QuarantineUnknown for a key that is not refused; DatasetPaused; MappingReplaced, and what keeps log
-    or store from being read.
+    Raises DatasetUnknown; QuarantineUnknown for a key that is not refused; DatasetPaused, and what keeps log or store from
+    being read.
     """
     if dataset is not None:
         deployment.dataset(dataset)

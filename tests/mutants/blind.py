@@ -58,7 +58,7 @@ BLIND = [
     _blind("tables", "connectors/_ledger.py", "    if absent <= limit * had:\n", "    if True:\n", "test_too_many_gone"),
     _blind("tables", "connectors/_sql_full.py", "    return list(found.values())\n", "    return list(rows)\n", "test_one_key_twice"),
     _blind("tables", "streams/intake.py", "sum(window) > self.declared.refuse_limit * len(window)", "False", "test_new_codes"),
-    _blind("exchanges", _EXCHANGE, " if row.mark in page.marks]", "]", "test_changed_amid"),
+    _blind("exchanges", _EXCHANGE, " if mark in page.marks]", "]", "test_changed_amid"),
     _blind("exchanges", _EXCHANGE, "            self._raise_if_unwritable(dataset, known)\n", "", "test_flag_refused"),
     _blind("exchanges", _EXCHANGE, 'named = where if any(part in (None, "") for part in key) else joined_key(key)', "named = joined_key(key)", "test_no_key"),
     _blind("exchanges", _EXCHANGE, "- {*self.declared.key, *self.declared.where, *mapped}", "- {*self.exchange.order}", "test_repeated"),

@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "acceptance"))
 from product import document, new_deployment, onewindow, until, up
 
 import projections.engine
+from onewindow import planning
 from onewindow.planning import plan
 from onewindow.settings import Deployment
 
@@ -154,3 +155,9 @@ def test_a_cluster_that_does_not_answer_is_said_and_the_rest_is_told(deployment)
     assert len(found["steps"]) == 1
     assert found["unknown"][0].startswith("topics: no broker answers")
     assert found["as_declared"] is False
+
+
+def test_what_is_not_said_any_more_is_a_change_too():
+    """An exchange that is not declared stands in no declaration."""
+    before, now = {"table": "t", "exchange": {"flag": "bz"}, "map": {}}, {"table": "t", "map": {}}
+    assert list(planning._changes(before, now)) == list(planning._changes(now, before)) == ["exchange"]
