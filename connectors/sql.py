@@ -204,9 +204,9 @@ class SqlConnector:
     def _polled(self, dataset: str, after: Position | None) -> Iterator[Page]:
         memory = self._memory[dataset]
         serial = after["serial"] if after else None
-        if serial != memory.serial or (
-            after and "sought" in after
-        ):  # not where the last page ended: what was given since may be lost, so forget it
+        sought = after is not None and "sought" in after
+        # Not where the last page ended: what was given since may be lost, or is wanted once more. So forget it.
+        if sought or serial != memory.serial:
             self._memory[dataset] = memory = _Memory(serial=serial)
         table = self._table(dataset)
         if after is not None:

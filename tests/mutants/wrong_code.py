@@ -137,6 +137,13 @@ MUTANTS = [
         "tests/streams/test_deciding_again.py::test_what_the_mended_mapping_takes_is_released_and_the_rest_stays_refused",
     ),
     Mutant(
+        "a dataset that is to be read again leaves out what it remembers",
+        "connectors/sql.py",
+        "        if sought or serial != memory.serial:\n",
+        "        if serial != memory.serial:\n",
+        "tests/connectors/test_sql_seeking.py::test_what_lies_there_and_behind_comes_again_and_then_what_is_new",
+    ),
+    Mutant(
         "no guard at a tombstone: what was deleted comes back with an older version",
         _INTAKE,
         "        self._remember(item.key, State(version, print_, state, None, revision))\n",
