@@ -63,7 +63,7 @@ def _of_dataset(deployment: Deployment, about: Declared, refused: list[dict[str,
     with locked(deployment.directory, f"remap-{name}"), live_store(deployment) as store:
         intake = Intake(
             store, about.system, about.dataset, about.declared,
-            owner=about.owner, hasher=deployment.hasher, partitions=deployment.settings.kafka.partitions,
+            owner_on=about.owner_on, hasher=deployment.hasher, partitions=deployment.settings.kafka.partitions,
         )  # fmt: skip
         patiently(intake.adopt)
         with closing(EventsLog(deployment.bootstrap, [intake.topic])) as log:

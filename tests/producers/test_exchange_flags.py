@@ -128,7 +128,7 @@ def decided(source: Source, bootstrap: str) -> Counter[str]:
     store = Store(open_view("sqlite://"))
     topic = department_topic(source.system, "d")
     store.prepare("cluster", {topic: "topic"})
-    intake = Intake(store, source.system, "d", source.datasets["d"], owner="", hasher=HASHER, partitions=1)
+    intake = Intake(store, source.system, "d", source.datasets["d"], owner_on=lambda _: "", hasher=HASHER, partitions=1)
     counts, offset = Counter[str](), 0
     for _, records in sorted(read(bootstrap, topic).items()):
         for record in records:
