@@ -68,9 +68,23 @@ FIELDS: dict[str, CanonicalField] = {
         CanonicalField("benefit_from", "month", "first month", "起始年月"),
         CanonicalField("benefit_until", "month", "last month", "终止年月"),
         CanonicalField("benefit_state", "code", "state: paying, suspended, stopped", "待遇状态", "benefit_state"),
+        CanonicalField("household_number", "text", "number of the household in its register", "户号"),
+        CanonicalField(
+            "household_relation",
+            "code",
+            "relation to the head of the household (GB/T 4761), two digits; 02 is the head",
+            "与户主关系",
+            "kinship",
+        ),
+        CanonicalField("household_building", "text", "building that the household lives in", "楼栋"),
+        CanonicalField("household_unit", "text", "unit (stairway) of the building", "单元"),
+        CanonicalField("household_room", "text", "room", "房号"),
         CanonicalField("as_of", "as_of", "when the department last dealt with the record", "经办时间"),
     )
 }
 
-RESIDENT_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if not name.startswith("benefit_") and name != "as_of")
+RESIDENT_FIELDS: tuple[str, ...] = tuple(
+    name for name in FIELDS if not name.startswith(("benefit_", "household_")) and name != "as_of"
+)
+HOUSEHOLD_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if name.startswith("household_"))
 BENEFIT_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if name.startswith("benefit_"))

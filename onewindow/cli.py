@@ -94,7 +94,7 @@ def demo(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The sample city: four departments, their faults, and the view that follows them.
+    """The sample city: five departments, their faults, and the view that follows them.
 
     Without --once it goes on until Ctrl-C. With --once and without --dir, everything is made anew and removed at the end.
     Exit 0: the view equals its log. Exit 1: it does not.

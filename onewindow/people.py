@@ -17,6 +17,7 @@ from projections.tables import community as community_table
 
 _LISTED = {
     "residents": "residents\n居民",
+    "households": "households\n登记户数",
     "living_alone": "alone\n独居",
     "pensions_paying": "pensions\n养老金",
     "allowances_paying": "allowances\n高龄津贴",
@@ -47,7 +48,7 @@ def yuan(fen: int | None) -> str:
 
 
 def resident(found: dict[str, Any]) -> Iterator[RenderableType]:
-    """A resident's unified record: each field with where it comes from, then what is paid."""
+    """A resident's unified record: each field with where it comes from, then what is paid, and with whom she lives."""
     yield f"resident {found['resident_id']}" + (" (provisional 暂定)" if found["provisional"] else "")
     table = _columns("field", "字段", "value", "source", "rule", "as of")
     for name, field in found["fields"].items():
@@ -63,7 +64,22 @@ def resident(found: dict[str, Any]) -> Iterator[RenderableType]:
             f"{said('benefit_kind', each['kind'])}: {yuan(each['amount_fen'])} a month since "
             f"{each['from_month'] or 'an unknown month'}{until}, {said('benefit_state', each['state'])} ({each['system']})"
         )
+    for each in found["households"]:
+        yield _household(each, found["resident_id"])
     yield Text(f"{found['records']} records speak of this resident, {found['held']} of them held in quarantine", "dim")
+
+
+def _household(found: dict[str, Any], resident_id: str) -> str:
+    relation = next(each["relation"] for each in found["relations"] if each["resident_id"] == resident_id)
+    head = (
+        "nobody is its head 缺户主" if found["head_resident_id"] is None else f"head 户主 {found['head_resident_id']}"
+    )
+    place = " ".join(found[part] for part in ("building", "unit", "room") if found[part])
+    members = "member" if found["members"] == 1 else "members"
+    return (
+        f"户 household {found['household_number']}: {said('household_relation', relation)} of {found['members']} {members}, {head},"
+        f" {place or 'no address'} ({found['system']})"
+    )
 
 
 def _columns(*names: str) -> Table:
@@ -74,7 +90,7 @@ def _columns(*names: str) -> Table:
 
 
 def communities(found: list[dict[str, Any]]) -> Table:
-    """Each community with its code, its name and four counts."""
+    """Each community with its code, its name and the counts that are asked for most."""
     table = plain_table()
     table.add_column("code", no_wrap=True)
     table.add_column("community\n社区", overflow="fold")

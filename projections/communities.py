@@ -1,4 +1,4 @@
-"""What a resident adds to the counts of the community that it lives in."""
+"""What residents and households add to the counts of the community that they live in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from projections import bulk
 from projections.tables import community
 
 COUNTS = tuple(column.name for column in community.columns if not column.primary_key)
-_RESIDENTS, _DECEASED, _PROVISIONAL, _ALONE, _CARDS, _FEN = (
+_RESIDENTS, _DECEASED, _PROVISIONAL, _ALONE, _CARDS, _FEN, _HOUSEHOLDS = (
     COUNTS.index(name)
-    for name in ("residents", "deceased", "provisional", "living_alone", "disability_cards", "benefit_fen_paying")
-)
+    for name in (
+        "residents", "deceased", "provisional", "living_alone", "disability_cards", "benefit_fen_paying", "households",
+    )
+)  # fmt: skip
 _BY_SEX: dict[Value, int] = {"female": COUNTS.index("female"), "male": COUNTS.index("male")}
 _BY_CARE: dict[Value, int] = {"partial": COUNTS.index("care_partial"), "full": COUNTS.index("care_full")}
 _BY_KIND: dict[Value, int] = {
@@ -39,7 +41,7 @@ class Traits(NamedTuple):
 
 
 class Deltas:
-    """Differences to the counts of communities: the new rows of residents, less the old ones."""
+    """Differences to the counts of communities: the new rows of residents and households, less the old ones."""
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
@@ -63,6 +65,11 @@ class Deltas:
                 amount = fields.get("benefit_amount_fen")
                 if isinstance(amount, int):
                     counts[_FEN] += sign * amount
+
+    def count_household(self, code: str | None, sign: int) -> None:
+        """Count a household that lives there; ``sign`` is 1 or -1."""
+        if code is not None:
+            self._counts.setdefault(code, [0] * len(COUNTS))[_HOUSEHOLDS] += sign
 
     def write(self, view: sa.Connection) -> None:
         """Add them in the order of the codes; a community where nothing is left to count has no row."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from contracts.errors import CommunityUnknown, ResidentUnknown
 from contracts.fields import RESIDENT_FIELDS
 from projections.engine import Gap
-from projections.tables import assertion, benefit, community, gap, resident
+from projections.tables import assertion, benefit, community, gap, household, household_member, resident
 
 _FIX = "see that the number is right, and that the view has caught up (onewindow status)"
 
@@ -21,7 +21,8 @@ def gaps(view: sa.Connection) -> list[Gap]:
 
 
 def resident_of(view: sa.Connection, resident_id: str) -> dict[str, Any]:
-    """The unified record of a resident: each field with its value and where it comes from, its records, its benefits.
+    """The unified record of a resident: each field with its value and where it comes from, its records, its benefits, its
+    household (or households, where registers differ) with the relation of each member.
 
     Raises ResidentUnknown.
     """
@@ -59,7 +60,25 @@ def resident_of(view: sa.Connection, resident_id: str) -> dict[str, Any]:
         "fields": fields,
         "assertions": [{name: value for name, value in each.items() if name != "live"} for each in records],
         "benefits": [{name: value for name, value in each.items() if name != "resident_id"} for each in benefits],
+        "households": _households_of(view, resident_id),
     }
+
+
+def _households_of(view: sa.Connection, resident_id: str) -> list[dict[str, Any]]:
+    keys = [household.c[name] for name in ("system", "dataset", "household_number")]
+    mine = sa.select(*(household_member.c[key.name] for key in keys)).where(
+        household_member.c.resident_id == resident_id
+    )
+    query = sa.select(household).where(sa.tuple_(*keys).in_(mine)).order_by(*keys)
+    found = [dict(each) for each in view.execute(query).mappings()]
+    for each in found:
+        members = (
+            sa.select(household_member.c.resident_id, household_member.c.relation)
+            .where(*(household_member.c[key.name] == each[key.name] for key in keys))
+            .order_by(household_member.c.record_key)
+        )
+        each["relations"] = [dict(member) for member in view.execute(members).mappings()]
+    return found
 
 
 def field_origins(provenance: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""The projection of ``community.resident``: assertions, the residents derived from them, their benefits, the communities.
+"""The projection of ``community.resident``: assertions, the residents derived from them, their benefits and households, the
+communities.
 
 What the tables hold is a function of the set of events that were applied, not of their order, since the events of one
 record may lie in two partitions after its ID number was corrected:
@@ -9,10 +10,10 @@ record may lie in two partitions after its ID number was corrected:
   until that has come the record stays with the old one. So no reader finds it with neither, or with both;
 - a hold of a record that nothing is known of is kept as a row that is not live, so that the assertion it followed may
   come later;
-- residents, benefits and communities are functions of the live assertions.
+- residents, benefits, households and communities are functions of the live assertions.
 
 A batch costs a fixed number of statements, whatever its size. On PostgreSQL two workers may hold two partitions: records
-that are there are locked in key order, then residents, then communities, so that they wait for each other and never in
+that are there are locked in key order, then residents, then households, then communities, so that they wait for each other and never in
 a circle; one that is new to both makes the second start again (``bulk.Collision``).
 """
 
@@ -28,10 +29,9 @@ import sqlalchemy as sa
 from contracts.events import RESIDENT_TOPIC, Asserted, Held, ResidentEvent, Retracted, Value
 from projections import bulk
 from projections.communities import Deltas, Traits
-from projections.tables import assertion, benefit, community, resident
+from projections.households import Households, Key, Move, membership
+from projections.tables import assertion, benefit, community, household, household_member, resident
 from projections.winners import Authority, Member, decide
-
-Key = tuple[str, str, str]
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(dict[str, str | int | bool | None]).decode
@@ -83,7 +83,7 @@ class Residents:
     name = "residents"
     version = 1
     topics: Sequence[str] = (RESIDENT_TOPIC,)
-    tables: Sequence[sa.Table] = (assertion, resident, benefit, community)
+    tables: Sequence[sa.Table] = (assertion, resident, benefit, household_member, household, community)
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
@@ -109,11 +109,15 @@ class Residents:
         deltas = Deltas()
         for resident_id, old in traits.items():
             deltas.count(old, _benefits(members.get(resident_id)), -1)
+        moves = _moves(changed, members)
+        households = Households(view, moves) if moves else None
         with bulk.together(view):
             _write_assertions(view, changed, stored)  # first: a record that is new to two workers shows here
             _write_benefits(view, changed, members)
             _change(members, changed)
             self._write_residents(view, ids, traits, members, deltas)
+            if households is not None:
+                households.write(view, deltas)
             deltas.write(view)
 
     def _write_residents(
@@ -301,3 +305,20 @@ def _write_benefits(view: sa.Connection, changed: Iterable[_Record], before: dic
             gone.append(record.key)
     bulk.upsert(view, benefit, rows)
     bulk.delete(view, benefit, gone)
+
+
+def _moves(changed: Iterable[_Record], before: dict[str, dict[Key, Member]]) -> dict[Key, Move]:
+    """What the batch changes about who belongs to which household; nothing for records that speak of none."""
+    moves: dict[Key, Move] = {}
+    for record in changed:
+        event, was = record.event, record.was
+        if event is None:
+            continue
+        new = old = None
+        if event.__class__ is Asserted and "household_number" in event.fields:
+            new = membership(record.key, event.resident_id, event.fields)
+        if was is not None:
+            old = membership(record.key, was, before[was][record.key].fields)
+        if old != new:
+            moves[record.key] = Move(old, new)
+    return moves

@@ -1,6 +1,6 @@
 """The tables of the view, and of the engine that keeps it, each table and column with its meaning in two languages.
 
-``resident``, ``assertion``, ``benefit`` and ``community`` are the unified view. ``position``, ``origin`` and ``gap``
+``resident``, ``assertion``, ``benefit``, ``household``, ``household_member`` and ``community`` are the unified view. ``position``, ``origin`` and ``gap``
 say how far the log was followed; ``meta`` and ``log`` say what the view was made from; ``meaning`` holds the comments as
 rows, because SQLite has no place for them.
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from contracts.fields import FIELDS, RESIDENT_FIELDS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a table here changes its shape."""
 
 metadata = sa.MetaData()
@@ -107,6 +107,42 @@ benefit = sa.Table(
 )
 sa.Index("benefit_resident", benefit.c.resident_id)
 
+
+def _place() -> Iterator[sa.Column[Any]]:
+    """Where a household lives, as its register says."""
+    yield _column("community_code", _TEXT, "社区代码(12位区划代码)", "community (12-digit division code)")
+    for name in ("building", "unit", "room"):
+        field = FIELDS[f"household_{name}"]
+        yield _column(name, _TEXT, field.chinese, field.english)
+
+
+household_member = sa.Table(
+    "household_member",
+    metadata,
+    _key("system", "业务系统", "system"),
+    _key("dataset", "数据集", "dataset"),
+    _key("record_key", "记录键(加密散列)", "record key (keyed hash)"),
+    _needed("resident_id", _TEXT, "居民标识", "resident id"),
+    _needed("household_number", _TEXT, FIELDS["household_number"].chinese, FIELDS["household_number"].english),
+    _column("relation", _TEXT, FIELDS["household_relation"].chinese, FIELDS["household_relation"].english),
+    *_place(),
+    comment="家庭成员 / household member: one row per record that says to which household a resident belongs",
+)
+sa.Index("household_member_resident", household_member.c.resident_id)
+sa.Index("household_member_household", household_member.c.household_number)
+
+household = sa.Table(
+    "household",
+    metadata,
+    _key("system", "业务系统", "system"),
+    _key("dataset", "数据集", "dataset"),
+    _key("household_number", FIELDS["household_number"].chinese, FIELDS["household_number"].english),
+    *_place(),
+    _column("head_resident_id", _TEXT, "户主居民标识", "resident id of the head; null where nobody is called so"),
+    _needed("members", sa.BigInteger(), "成员数", "residents whom its register names as members"),
+    comment="户 / household: one row per household of a register, as its members' records say",
+)
+
 community = sa.Table(
     "community",
     metadata,
@@ -133,7 +169,8 @@ community = sa.Table(
         "minimum living allowances being paid, also to the dead",
     ),
     _needed("benefit_fen_paying", sa.BigInteger(), "在发待遇月合计(分)", "sum a month of benefits being paid, in fen"),
-    comment="社区 / community: counts, kept in step with the residents",
+    _needed("households", sa.BigInteger(), "登记户数", "households that a register of households places here"),
+    comment="社区 / community: counts, kept in step with the residents and households",
 )
 
 position = sa.Table(
@@ -197,7 +234,7 @@ meaning = sa.Table(
     comment="含义 / meaning: of every table and column, in two languages",
 )
 
-VIEW = (assertion, benefit, community, resident)
+VIEW = (assertion, benefit, community, household, household_member, resident)
 """The tables that must equal the log."""
 
 

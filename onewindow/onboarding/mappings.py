@@ -23,7 +23,7 @@ _LARGE_FEN = 20_000  # 200 元: what a benefit a month hardly falls below, and h
 _FRACTION = re.compile(r"\.\d\d?$|元|圆")
 _FRACTIONAL = ("DECIMAL", "NUMERIC", "REAL", "FLOAT", "DOUBLE", "MONEY")
 _OWN_SETS = ("benefit_state", "benefit_kind", "care_level")
-_NATIONAL = ("ethnic_group", "disability_category", "disability_level")
+_NATIONAL = ("ethnic_group", "disability_category", "disability_level", "kinship")
 """Sets whose codes are the same in every department, and are read by code and by name."""
 
 

@@ -31,6 +31,7 @@ FLOWING = ("hrss",)
 _COMMUNITY = (
     "residents", "deceased", "female", "male", "provisional", "living_alone", "care_partial", "care_full",
     "disability_cards", "pensions_paying", "allowances_paying", "low_incomes_paying", "benefit_fen_paying",
+    "households",
 )  # fmt: skip
 _LIVES = "(alive is null or alive)"
 _COUNTED = {
@@ -57,6 +58,7 @@ _BENEFITS = sa.text(
     " from benefit join resident on resident.resident_id = benefit.resident_id"
     " where state = 'paying' and community_code is not null"
 )
+_HOUSEHOLDS = sa.text("select count(*) as households from household where community_code is not null")
 _OF_RESIDENTS = sa.text("select coalesce(sum(records), 0), coalesce(sum(held), 0) from resident")
 _OF_RECORDS = sa.text(
     "select count(*), coalesce(sum(case when held_reason is not null then 1 else 0 end), 0) from assertion where live"
@@ -154,6 +156,7 @@ def snapshot(view: sa.Connection) -> dict[str, Any]:
         sa.select(*(sa.func.coalesce(sa.func.sum(community.c[name]), 0).label(name) for name in _COMMUNITY))
     ).one()
     counted = {**view.execute(_RESIDENTS).one()._mapping, **view.execute(_BENEFITS).one()._mapping}
+    counted |= view.execute(_HOUSEHOLDS).one()._mapping
     of_residents, of_records = view.execute(_OF_RESIDENTS).one(), view.execute(_OF_RECORDS).one()
     sums = {name: int(totals._mapping[name]) - int(counted[name]) for name in _COMMUNITY}
     sums |= {"records": int(of_residents[0]) - int(of_records[0]), "held": int(of_residents[1]) - int(of_records[1])}

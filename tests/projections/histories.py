@@ -36,7 +36,16 @@ def fields() -> st.SearchStrategy[dict[str, Any]]:
             "benefit_amount_fen": st.integers(0, 3) | st.none(),
         }
     )
-    return st.builds(lambda one, other: {**one, **other}, person, st.just({}) | grant)
+    lives = st.fixed_dictionaries(
+        {"household_number": st.sampled_from(["1", "2"])},
+        optional={
+            "household_relation": st.sampled_from(["01", "02", "20", None]),
+            "household_room": st.sampled_from(["101", "102"]),
+        },
+    )
+    return st.builds(
+        lambda one, other, home: {**one, **other, **home}, person, st.just({}) | grant, st.just({}) | lives
+    )
 
 
 @st.composite

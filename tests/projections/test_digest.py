@@ -29,6 +29,7 @@ def filled(views: Views) -> ViewEngine:
         asserted("B", 1, "Y", name="é", living_alone=False, community_code="370102001002"),
         asserted("乙", 1, "y", provisional=True),
         asserted("c", 1, "z"), retracted("c", 2, "z"),
+        asserted("grid.home/1", 1, "x", household_number="12", household_relation="02", household_room="402"),
         held("b", 2, "x", hard),
     )  # fmt: skip
     return view
@@ -43,14 +44,14 @@ def test_both_databases_give_the_same_digest(sqlite_views: Views, postgres_views
     one, other = digests(filled(sqlite_views)), digests(filled(postgres_views))
     assert one == other
     assert {name: found["rows"] for name, found in one.items()} == {
-        "assertion": 4, "benefit": 1, "community": 2, "resident": 3,
+        "assertion": 5, "benefit": 1, "community": 2, "household": 1, "household_member": 1, "resident": 3,
     }  # fmt: skip
 
 
 def test_the_digest_is_what_it_says_it_is(views: Views):
     view = views.new()
     feed(view, asserted("7", 1, "x", name="王", as_of="2026", community_code="370102001001"))
-    line = '["370102001001",1,0,0,0,0,0,0,0,0,0,0,0,0]\n'
+    line = '["370102001001",1,0,0,0,0,0,0,0,0,0,0,0,0,0]\n'
     assert digests(view)["community"] == {"rows": 1, "digest": hashlib.sha256(line.encode()).hexdigest()}
     line = (
         '["hrss","person","7","x",1,"{\\"community_code\\":\\"370102001001\\",\\"name\\":\\"王\\"}",'

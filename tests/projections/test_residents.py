@@ -14,7 +14,7 @@ from viewcases import TOPIC, Views, asserted, feed, fingerprint, held, retracted
 from projections.databases import reading, writing
 from projections.engine import ViewEngine
 from projections.reading import field_origins
-from projections.tables import assertion, benefit, community, resident
+from projections.tables import assertion, benefit, community, household, household_member, resident
 
 HERE, THERE = "370102001001", "370102001002"
 PENSION = {"benefit_kind": "pension", "benefit_state": "paying", "benefit_amount_fen": 5}
@@ -76,7 +76,7 @@ def test_a_record_becomes_a_resident_with_a_benefit_in_a_community(views: Views)
     assert rows(view, benefit, *benefit.c.keys()) == [
         ("hrss", "person", "7", "x", "pension", "110", 5, "2012-05", None, "paying")
     ]
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 0, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 0, 0, 5, 0)]
 
 
 def test_two_records_of_one_resident_are_one_row(views: Views):
@@ -265,11 +265,11 @@ def test_the_dead_are_counted_apart_and_their_benefits_still_show(views: Views):
             disability_category="visual", **PENSION,
         ),
     )  # fmt: skip
-    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 5, 0)]
     feed(view, asserted("civil.elder/1", 1, "x", alive=False))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5, 0)]
     feed(view, asserted("7", 2, "x", community_code=HERE, **(PENSION | {"benefit_state": "stopped"})))
-    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
+    assert rows(view, community, *community.c.keys()) == [(HERE, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
 
 
 def test_each_kind_of_benefit_is_counted_by_itself(views: Views):
@@ -282,14 +282,99 @@ def test_each_kind_of_benefit_is_counted_by_itself(views: Views):
     assert rows(view, community, "low_incomes_paying", "benefit_fen_paying") == [(0, 10)]
 
 
+HOME = {
+    "community_code": HERE,
+    "household_number": "12",
+    "household_building": "3",
+    "household_unit": "1",
+    "household_room": "402",
+}
+HOMES = ("household_number", "community_code", "building", "unit", "room", "head_resident_id", "members")
+
+
+def test_a_household_is_what_its_members_records_say(views: Views):
+    view = views.new()
+    feed(
+        view,
+        asserted("grid.home/1", 1, "x", household_relation="10", **HOME),
+        asserted("grid.home/2", 1, "y", household_relation="02", **HOME),
+        asserted("grid.home/3", 1, "z", household_relation="20", household_number="13"),
+    )
+    assert rows(view, household, *HOMES) == [
+        ("12", HERE, "3", "1", "402", "y", 2),
+        ("13", None, None, None, None, None, 1),
+    ]
+    assert rows(view, household_member, *household_member.c.keys())[1] == (
+        "grid", "home", "2", "y", "12", "02", HERE, "3", "1", "402",
+    )  # fmt: skip
+    assert rows(view, community, "community_code", "residents", "households") == [(HERE, 2, 1)]
+
+
+def test_a_household_lives_where_its_head_does_and_nobody_takes_the_heads_place(views: Views):
+    view = views.new()
+    feed(view, asserted("grid.home/2", 1, "y", household_relation="02", **(HOME | {"household_room": "501"})))
+    feed(view, asserted("grid.home/1", 1, "x", household_relation="10", **HOME))
+    assert rows(view, household, "room", "head_resident_id", "members") == [("501", "y", 2)]
+    feed(view, retracted("grid.home/2", 2, "y"))
+    assert rows(view, household, "room", "head_resident_id", "members") == [("402", None, 1)]
+
+
+def test_who_moves_leaves_one_household_for_another_and_an_empty_one_is_gone(views: Views):
+    view = views.new()
+    feed(view, asserted("grid.home/1", 1, "x", household_relation="02", **HOME))
+    elsewhere = HOME | {"household_number": "99", "community_code": THERE}
+    feed(view, asserted("grid.home/1", 2, "x", household_relation="02", **elsewhere))
+    assert rows(view, household, "household_number", "members") == [("99", 1)]
+    assert rows(view, community, "community_code", "households") == [(THERE, 1)]
+    feed(view, asserted("grid.home/1", 3, "x", name="甲"))
+    assert rows(view, household, "members") == rows(view, household_member, "resident_id") == []
+
+
+def test_a_household_without_a_resident_in_its_community_is_counted_there(views: Views):
+    """The resident lives where the authority says; the household stays where its register has it."""
+    view = views.new()
+    feed(view, asserted("grid.home/1", 1, "x", household_relation="02", **HOME))
+    feed(view, asserted("civil.elder/1", 1, "x", community_code=THERE))
+    assert rows(view, community, "community_code", "residents", "households") == [(HERE, 0, 1), (THERE, 1, 0)]
+    feed(view, retracted("grid.home/1", 2, "x"))
+    assert rows(view, community, "community_code") == [(THERE,)]
+
+
+def test_one_resident_in_two_rows_of_a_household_is_one_member_and_of_two_heads_the_first_counts(views: Views):
+    view = views.new()
+    feed(
+        view,
+        asserted("grid.home/2", 1, "y", household_relation="02", **HOME),
+        asserted("grid.home/1", 1, "x", household_relation="02", **HOME),
+        asserted("grid.home/3", 1, "x", household_relation="02", **HOME),
+    )
+    assert rows(view, household, "head_resident_id", "members") == [("x", 2)]
+
+
+def test_registers_that_give_the_same_number_mean_households_of_their_own(views: Views):
+    view = views.new()
+    feed(view, asserted("grid.home/1", 1, "x", **HOME), asserted("police.home/1", 1, "x", **HOME))
+    assert rows(view, household, "system", "household_number", "members") == [("grid", "12", 1), ("police", "12", 1)]
+
+
+def test_a_member_whose_number_was_corrected_stays_in_the_household(views: Views):
+    view = views.new()
+    feed(view, asserted("grid.home/1", 1, "x", household_relation="02", **HOME))
+    feed(view, asserted("grid.home/1", 2, "y", household_relation="02", **HOME), partition=1)
+    feed(view, retracted("grid.home/1", 2, "x", "y"))
+    assert rows(view, household, "head_resident_id", "members") == [("y", 1)]
+
+
 def test_a_value_of_another_type_does_not_stop_the_view(views: Views):
     view = views.new()
     feed(
         view,
-        asserted("7", 1, "x", name=5, alive="yes", community_code=HERE, benefit_kind="pension", benefit_amount_fen="a"),
-    )
+        asserted("7", 1, "x", name=5, alive="yes", community_code=HERE, benefit_kind="pension", benefit_amount_fen="a",
+            household_number=7, household_room=True),
+    )  # fmt: skip
     assert rows(view, resident, "name", "alive") == [("5", True)]
     assert rows(view, benefit, "amount_fen") == [(None,)]
+    assert rows(view, household, "household_number", "room") == [("7", "True")]
     feed(view, asserted("7", 2, "x", name="a\0b\\u0000"))
     assert rows(view, resident, "name") == [("a\ufffdb\\u0000",)]
 
@@ -298,7 +383,7 @@ def test_a_value_of_another_type_does_not_stop_the_view(views: Views):
 
 
 def counted(view: ViewEngine) -> list[tuple[Any, ...]]:
-    """The communities as counting the residents and benefits from scratch would give them."""
+    """The communities as counting the residents, benefits and households from scratch would give them."""
     counts: dict[str, list[int]] = {}
     codes: dict[str, str] = {}
     names = (
@@ -313,13 +398,36 @@ def counted(view: ViewEngine) -> list[tuple[Any, ...]]:
             not dead, dead, sex == "female", sex == "male", provisional, alone, care == "partial", care == "full",
             disability is not None,
         ]  # fmt: skip
-        one = [bool(each) and (index == 1 or not dead) for index, each in enumerate(one)] + [0, 0, 0, 0]
-        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 13), one, strict=True)]
+        one = [bool(each) and (index == 1 or not dead) for index, each in enumerate(one)] + [0] * 5
+        counts[code] = [a + b for a, b in zip(counts.get(code, [0] * 14), one, strict=True)]
     for key, kind, state, amount in rows(view, benefit, "resident_id", "kind", "state", "amount_fen"):
         if state == "paying" and key in codes:
             counts[codes[key]][9 + ("pension", "old_age_allowance", "low_income").index(kind)] += 1
             counts[codes[key]][12] += amount or 0
+    for (code,) in rows(view, household, "community_code"):
+        if code is not None:
+            counts.setdefault(code, [0] * 14)[13] += 1
     return [(code, *each) for code, each in sorted(counts.items())]
+
+
+def grouped(view: ViewEngine) -> list[tuple[Any, ...]]:
+    """The households as grouping the live assertions from scratch would give them."""
+    named = (
+        "system", "dataset", "record_key", "resident_id", "live", "fields",
+    )  # fmt: skip
+    homes: dict[tuple[str, ...], list[tuple[str, dict[str, Any]]]] = {}
+    for system, dataset, _, who, live, said in rows(view, assertion, *named):  # in the order of keys
+        if live and said.get("household_number") is not None:
+            homes.setdefault((system, dataset, said["household_number"]), []).append((who, said))
+    found = []
+    for key, members in homes.items():
+        heads = [each for each in members if each[1].get("household_relation") in ("01", "02")]
+        place = (heads or members)[0][1]
+        where = [
+            place.get(name) for name in ("community_code", "household_building", "household_unit", "household_room")
+        ]
+        found.append((*key, *where, heads[0][0] if heads else None, len({who for who, _ in members})))
+    return sorted(found)
 
 
 def in_order(view: ViewEngine, city: City) -> None:
@@ -340,6 +448,7 @@ def test_interleaving_and_cuts_change_nothing(views: Views, data: st.DataObject,
     assert live == set(city.owner.items())
     assert sum(row[3] for row in residents(view)) == len(city.held)
     assert rows(view, community, *community.c.keys()) == counted(view)
+    assert rows(view, household, *household.c.keys()) == grouped(view)
 
     view = views.new()
     at = dict.fromkeys(city.log.partitions, 0)
@@ -355,6 +464,7 @@ def test_interleaving_and_cuts_change_nothing(views: Views, data: st.DataObject,
         assert seen <= now
         seen = now
         assert rows(view, community, *community.c.keys()) == counted(view)
+        assert rows(view, household, *household.c.keys()) == grouped(view)
     assert fingerprint(view) == wanted
 
 
@@ -370,6 +480,7 @@ def test_no_order_of_events_changes_the_tables(views: Views, data: st.DataObject
                 view.projections[0].apply(part, connection)
         prints.append(fingerprint(view))
         assert rows(view, community, *community.c.keys()) == counted(view)
+        assert rows(view, household, *household.c.keys()) == grouped(view)
     assert prints[0] == prints[1]
 
 

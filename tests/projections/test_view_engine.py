@@ -396,7 +396,7 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_nothing(postgres_views: 
 
 
 def busy_log(rounds: int) -> Log:
-    """Records that move between the partitions all the time, over few communities."""
+    """Records that move between the partitions all the time, over few communities and households."""
     log = Log()
     residents = ["x", "y", "z"]
     owner: dict[str, str] = {}
@@ -404,6 +404,7 @@ def busy_log(rounds: int) -> Log:
         for record in ("a", "b", "c", "d", "e"):
             revision, here = step + 1, residents[(step * (ord(record) - 95) + ord(record)) % 3]
             more = {"name": f"n{step}", "community_code": f"37010200100{step % 2}", "benefit_kind": "pension"}
+            more |= {"household_number": f"{(step + ord(record)) % 3}", "household_relation": ("02", "20")[step % 2]}
             log.append(PARTITION[here], SOURCE, asserted(record, revision, here, **more))
             if (before := owner.get(record)) not in {None, here}:
                 assert before is not None

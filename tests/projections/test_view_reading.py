@@ -51,6 +51,26 @@ def test_a_resident_is_told_with_where_each_field_comes_from(views: Views):
     ]  # fmt: skip
 
 
+def test_a_residents_household_is_told_with_the_relation_of_each_member(views: Views):
+    view, home = views.new(), {"household_number": "12", "household_room": "402"}
+    feed(
+        view,
+        asserted("grid.home/1", 1, "x", household_relation="10", **home),
+        asserted("grid.home/2", 1, "y", household_relation="02", **home),
+        asserted("grid.home/3", 1, "z", household_number="13"),
+        asserted("7", 1, "w", name="甲"),
+    )
+    with reading(view.engine) as connection:
+        assert resident_of(connection, "x")["households"] == [
+            {
+                "system": "grid", "dataset": "home", "household_number": "12", "community_code": None, "building": None,
+                "unit": None, "room": "402", "head_resident_id": "y", "members": 2,
+                "relations": [{"resident_id": "x", "relation": "10"}, {"resident_id": "y", "relation": "02"}],
+            }
+        ]  # fmt: skip
+        assert resident_of(connection, "w")["households"] == []
+
+
 def test_who_is_not_there_is_unknown(views: Views):
     view = views.new()
     with reading(view.engine) as connection:
