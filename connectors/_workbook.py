@@ -124,10 +124,11 @@ def _chosen(book: CalamineWorkbook, wanted: Sequence[str], sheet: str | None) ->
 def _named(names: Sequence[str], sheet: str) -> list[str]:
     """The sheets that are meant, the newest first."""
     pattern = re.escape(sheet).replace(r"\{month\}", r"(?P<at>0?[1-9]|1[0-2])").replace(r"\{period\}", r"(?P<at>\d{6})")
+    pattern = pattern.replace(r"\{year\}", r"(?P<year>\d{4})")
     fitting = [(found, name) for name in names if (found := re.fullmatch(pattern, name.strip()))]
     if not fitting:
         raise Trouble(f"it has no sheet {sheet}; it has {', '.join(names)}")
-    fitting.sort(key=lambda each: int(each[0].groupdict().get("at") or 0), reverse=True)
+    fitting.sort(key=lambda each: [int(each[0].groupdict().get(name) or 0) for name in ("year", "at")], reverse=True)
     return [name for _, name in fitting]
 
 

@@ -213,8 +213,8 @@ class DatasetSource(Declared):
 
     ``cursor``: the column that orders changes (``sql``); without it, the whole table is read each time. ``pattern``: the file name, with ``{period}`` for year and
     month (``files``). ``columns``: the names of the columns of files that have no header; ``widths``: how many bytes each
-    has, where they are of fixed width. ``sheet``: of a workbook, with ``{month}`` or ``{period}`` where each month has its
-    own; else the one that names most of the columns. ``where``: column -> the values wanted, or a prefix ending in ``*``;
+    has, where they are of fixed width. ``sheet``: of a workbook, with ``{month}`` (and ``{year}``) or ``{period}`` where each month has
+    its own; else the one that names most of the columns. ``where``: column -> the values wanted, or a prefix ending in ``*``;
     other records are counted as filtered. ``disappear_limit``: the share of records that may be absent from the next full dump. ``refuse_limit``: the
     share of refusals past which the dataset pauses. ``endpoint``: the list of an API (``rest``). ``deleted``: the column
     that marks deleted records (``sql``, ``rest``).

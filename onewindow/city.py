@@ -26,10 +26,11 @@ _CITY = [sys.executable, "-m", "examples.city"]
 _RESIDENTS, _SEED = 20_000, 1
 _DATABASES = ("hrss", "civil_affairs")
 _API = "disabled_persons"
+_DUMPS = ("ageing", "grid")
 _AUTHORITY = """authority:
-  default: [hrss.insured_person, civil_affairs.resident, ageing.elder, hrss.pension, civil_affairs.low_income, disabled_persons.disability_card]
-  phone: [ageing.elder, hrss.insured_person, disabled_persons.disability_card]
-  community_code: [ageing.elder, hrss.insured_person, civil_affairs.resident, disabled_persons.disability_card]
+  default: [hrss.insured_person, civil_affairs.resident, ageing.elder, hrss.pension, civil_affairs.low_income, disabled_persons.disability_card, grid.resident]
+  phone: [ageing.elder, hrss.insured_person, disabled_persons.disability_card, grid.resident]
+  community_code: [grid.resident, ageing.elder, hrss.insured_person, civil_affairs.resident, disabled_persons.disability_card]
   alive: [civil_affairs.resident, hrss.insured_person]
   marital_status: [civil_affairs.resident]
   disability_category: [disabled_persons.disability_card]
@@ -93,7 +94,8 @@ def write_deployment(directory: Path, seed: int) -> None:
         port = _port(directory / "city" / f"{system}-pg.port")
         _write_source(directory, system, f"postgresql+psycopg://onewindow_reader@127.0.0.1:{port}/{system}")
     _write_source(directory, _API, f"http://127.0.0.1:{_port(directory / 'city' / f'{_API}.port')}/api/v1")
-    _write_source(directory, "ageing")
+    for system in _DUMPS:
+        _write_source(directory, system)
 
 
 def _port(file: Path) -> str:

@@ -20,11 +20,17 @@ HEADER = (
 _MONTHS = 20
 
 
-def dump_name(number: int) -> str:
-    """The file name of dump ``number``: one a month, from January 2025 to August 2026, which is then put right again and
+def month_of(number: int) -> tuple[int, int]:
+    """Year and month of dump ``number``: one a month, from January 2025 to August 2026, which is then put right again and
     again. A city that runs for long would come to months that have not been yet, and no reader takes their dumps."""
     month = min(number, _MONTHS - 1)
-    return f"ageing_elder_{TODAY.year + month // 12}{month % 12 + 1:02d}.csv"
+    return TODAY.year + month // 12, month % 12 + 1
+
+
+def dump_name(number: int) -> str:
+    """The file name of dump ``number``."""
+    year, month = month_of(number)
+    return f"ageing_elder_{year}{month:02d}.csv"
 
 
 class Dump:
@@ -48,20 +54,28 @@ class Dump:
 
 @contextmanager
 def dumping(folder: Path, number: int, *, cut: float = 1.0) -> Iterator[Dump]:
-    """A dump, to be seen under its name only when it is whole: written beside the folder first, then renamed.
+    """A dump, to be seen under its name only when it is whole.
 
     ``cut`` below 1 is the fault that a transfer broke off: only that share of the bytes is left, to the middle of a row.
     """
+    with replaced(folder, dump_name(number)) as beside:
+        dump = Dump(beside)
+        try:
+            yield dump
+        finally:
+            dump.close()
+        if cut < 1:
+            os.truncate(beside, int(beside.stat().st_size * cut))
+
+
+@contextmanager
+def replaced(folder: Path, name: str) -> Iterator[Path]:
+    """A file of this folder, to be written beside it first: it gets its name, and takes the place of one with that name, when
+    it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder.parent / (dump_name(number) + ".part")
-    dump = Dump(beside)
-    try:
-        yield dump
-    finally:
-        dump.close()
-    if cut < 1:
-        os.truncate(beside, int(beside.stat().st_size * cut))
-    beside.replace(folder / dump_name(number))
+    beside = folder.parent / (name + ".part")
+    yield beside
+    beside.replace(folder / name)
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)

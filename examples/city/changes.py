@@ -13,15 +13,16 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from examples.city.ageing import dumping
 from examples.city.city import City
-from examples.city.happenings import KINDS, LATE, TOLD_LATER, Effect, Moment, changed_to, happen
-from examples.city.people import communities
-from examples.city.records import CARE, ELDER, INSURED, Record, business_time, dumped_on
-from examples.city.registers import at_first, joining, without_fault
+from examples.city.grid import registering
+from examples.city.happenings import KINDS, LATE, TOLD_LATER, Effect, Moment, happen
+from examples.city.months import Month, elder_later, grid_later
+from examples.city.records import DUMPED, ELDER, Record, business_time
+from examples.city.registers import at_first
 
 _TRIES = 400
 _A_CHANGE_S = 7  # between two changes, on the departments' calendar
@@ -49,7 +50,8 @@ class _Late(NamedTuple):
 
 
 class Changes:
-    """The live mode of one city that is up. ``dump_each``: every so many changes 老龄 delivers its next dump; 0: never.
+    """The live mode of one city that is up. ``dump_each``: every so many changes a month is over, and 老龄 and the grids deliver
+    their next dumps; 0: never.
 
     ``late_s``: how long a late transaction stays open, at least and at most.
 
@@ -110,7 +112,8 @@ class Changes:
         return made
 
     def dump(self, *, cut: float = 1.0) -> Made:
-        """老龄 delivers its next dump now. ``cut`` below 1: the same register again, broken off after that share of it."""
+        """A month is over: 老龄 and the grids deliver their next dumps now. ``cut`` below 1: 老龄 alone does, with the same
+        register again, broken off after that share of it."""
         with self._turn():
             number = int(self._truth.get("by_hand", "0")) + 1
             rng = random.Random(f"{self._seed}/hand/{number}")  # noqa: S311
@@ -191,12 +194,12 @@ class Changes:
         raise NothingToChange(f"{kind} can't be done to {whom}: no record that fits, or one with a fault")
 
     def _arrival(self) -> Effect:
-        """The next resident after all there are comes to live here. Ageing's register is passed over, and so are children
-        of whom no department knows."""
+        """The next resident after all there are comes to live here. The registers that come as dumps are passed over, and so
+        are children of whom no other department knows."""
         late = int(self._truth.get("arrived", "0"))
         while True:
             number, late = self._city.residents + late, late + 1
-            records = [record for record in at_first(self._seed, number) if record.dataset != ELDER]
+            records = [record for record in at_first(self._seed, number) if record.dataset not in DUMPED]
             if records:
                 return Effect(records, {number: {}}, {"arrived": str(late)})
 
@@ -262,49 +265,27 @@ class Changes:
             self._write(records)
             self._truth.committed(number)
 
-    # The next dump
+    # The next month
 
     def _dump(self, rng: random.Random, number: int, state: dict[str, str], *, cut: float = 1.0) -> Made:
-        """The register a month later: some elders changed, some new, some gone; and what 人社 has corrected or mended."""
-        dump = int(self._truth.get("dumps", "0")) + 1
+        """The registers a month later. Where one breaks off, the other is not delivered."""
+        month = Month(self._seed, self._city.residents, int(self._truth.get("dumps", "0")) + 1)
         changed: list[Record] = []
         gone: list[Record] = []
-        with dumping(self._city.drop, dump, cut=cut) as file:
+        with ExitStack() as whole:
+            elders = whole.enter_context(dumping(self._city.drop, month.dump, cut=cut))
+            grid = whole.enter_context(registering(self._city.grid_drop, month.dump)) if cut == 1 else None
             for resident, found in self._truth.by_resident():
-                before = found.get(ELDER)
-                after = before if cut < 1 else self._month_later(rng, resident, found, dump)
-                if after is not None:
-                    file.add([after])
-                if after is None and before is not None:
-                    gone.append(before)
-                elif after is not None and after != before:
-                    changed.append(after)
-        self._truth.change(changed, gone=gone, state={**state, "dumps": str(dump)})
+                after = [found.get(ELDER) if cut < 1 else elder_later(rng, resident, found, month)]
+                elders.add(filter(None, after))
+                if grid is not None:
+                    after.append(grid_later(rng, resident, found, month))
+                    grid.add(filter(None, after[1:]))
+                for dataset, now in zip(DUMPED, after, strict=False):
+                    before = found.get(dataset)
+                    if now is None and before is not None:
+                        gone.append(before)
+                    elif now is not None and now != before:
+                        changed.append(now)
+        self._truth.change(changed, gone=gone, state={**state, "dumps": str(month.dump)})
         return Made(number, "dump", None, len(changed) + len(gone))
-
-    def _month_later(self, rng: random.Random, resident: int, found: dict[str, Record], dump: int) -> Record | None:
-        """The elder's row in this dump; None for who is not, or no longer, in it."""
-        record, insured = found.get(ELDER), found.get(INSURED)
-        if record is None:
-            return joining(self._seed, resident, dump) if resident < self._city.residents else None
-        chance = rng.random()
-        known = insured.fields if insured is not None else {}
-        if chance < 0.004 or (known.get("alive") is False and chance < 0.5):
-            return None
-        later = {"更新日期": dumped_on(dump, int(chance * 1e6) % 28)}
-        if record.fault:
-            mended = without_fault(self._seed, record)
-            return changed_to(mended, later) if chance < 0.10 and record.copies == 1 else record
-        right = known.get("id_number", record.fields["id_number"])
-        if right != record.fields["id_number"]:
-            return changed_to(record, {"身份证号": right, **later}, id_number=right)
-        if chance < 0.016:
-            code = rng.choice(communities())[0]
-            return changed_to(record, {"社区代码": code, **later}, community_code=code)
-        if chance < 0.024:
-            phone = f"1002{rng.randrange(10**7):07d}"
-            return changed_to(record, {"联系电话": phone, **later}, phone=phone)
-        if chance < 0.030 and record.fields["care_level"] != "full":
-            worse = "full" if record.fields["care_level"] == "partial" else "partial"
-            return changed_to(record, {"护理等级": CARE[worse], **later}, care_level=worse)
-        return record

@@ -1,7 +1,7 @@
-"""The sample city: four department systems with the same people in them, and the truth about them.
+"""The sample city: five department systems with the same people in them, and the truth about them.
 
 Layout of its directory: ``hrss-pg/`` the cluster of 人社, ``hrss-password`` of its reader, ``civil_affairs-pg/`` and
-``civil_affairs-password`` likewise of 民政, ``ageing-drop/`` the dumps of 老龄, ``disabled_persons.sqlite`` the register of 残联
+``civil_affairs-password`` likewise of 民政, ``ageing-drop/`` the dumps of 老龄, ``grid-drop/`` those of 社区网格, ``disabled_persons.sqlite`` the register of 残联
 and ``disabled_persons-password`` of its reader, ``truth.sqlite``.
 """
 
@@ -16,8 +16,9 @@ from typing import Self
 from examples.city.ageing import dumping
 from examples.city.civil_affairs import CivilAffairs
 from examples.city.disabled_persons import DisabledPersons
+from examples.city.grid import registering
 from examples.city.hrss import Hrss
-from examples.city.records import DATASETS, ELDER, Record
+from examples.city.records import DATASETS, ELDER, GRID, Record
 from examples.city.registers import at_first
 from examples.city.sql_department import SqlDepartment
 from examples.city.truth import FILE, Truth
@@ -42,7 +43,7 @@ class City:
         self.departments: Mapping[str, SqlDepartment | DisabledPersons] = {
             **self.databases, self.disabled_persons.system: self.disabled_persons
         }  # fmt: skip
-        self.drop = directory / "ageing-drop"
+        self.drop, self.grid_drop = directory / "ageing-drop", directory / "grid-drop"
         self.truth = Truth(directory / FILE)
 
     @classmethod
@@ -98,11 +99,11 @@ class City:
 
     def _fill(self, progress: Callable[[int], None]) -> None:
         self.truth.begin(self.residents, self.seed)
-        self.drop.mkdir(exist_ok=True)
-        for old in self.drop.glob("ageing_elder_*.csv"):
+        for old in (*self.drop.glob("ageing_elder_*.csv"), *self.grid_drop.glob("grid_*.xlsx")):
             old.unlink()
         with ExitStack() as whole:
             dump = whole.enter_context(dumping(self.drop, 0))
+            register = whole.enter_context(registering(self.grid_drop, 0))
             for each in self.departments.values():
                 whole.enter_context(each.filling())
             for first in range(0, self.residents, _CHUNK):
@@ -115,6 +116,7 @@ class City:
                     for dataset in each.tables:
                         each.load(dataset, found[dataset])
                 dump.add(found[ELDER])
+                register.add(found[GRID])
                 progress(numbers.stop)
         self.truth.finish()
 

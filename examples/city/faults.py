@@ -14,21 +14,39 @@ from typing import Any
 
 from contracts.reasons import Reason
 from examples.city.people import full_number
-from examples.city.records import CARD, DATASETS, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, Record
+from examples.city.records import (
+    CARD,
+    DATASETS,
+    DUMPED,
+    ELDER,
+    GRID,
+    INSURED,
+    LOW_INCOME,
+    PENSION,
+    REGISTERED,
+    RELATIONS,
+    Record,
+    household_number,
+)
 
 SHARE = 0.03
 _LIMIT, _DOT_LIMIT = int(SHARE * 2**32), int(0.15 * 2**32)
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x30, 0x5B)}
-ID = {INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号", REGISTERED: "gmsfhm", LOW_INCOME: "gmsfhm", CARD: "cjzh"}
+ID = {
+    INSURED: "aac002", PENSION: "aac002", ELDER: "身份证号", REGISTERED: "gmsfhm", LOW_INCOME: "gmsfhm", CARD: "cjzh",
+    GRID: "公民身份号码",
+}  # fmt: skip
 """The column of the ID number; a card's number begins with it."""
 _IN_SHEETS = {dataset: column for dataset, column in ID.items() if dataset != CARD}
 _BIRTH = {INSURED: "aac006", ELDER: "出生日期", REGISTERED: "csrq"}
-_NAME = {INSURED: "aac003", ELDER: "姓名", REGISTERED: "xm", CARD: "xm"}
+_NAME = {INSURED: "aac003", ELDER: "姓名", REGISTERED: "xm", CARD: "xm", GRID: "姓名"}
 _SEX = {INSURED: "aac004", ELDER: "性别", REGISTERED: "xb", CARD: "xb"}
 _SEX_CODED = {INSURED: "aac004", REGISTERED: "xb", CARD: "xb"}
-_COMMUNITY = {INSURED: "aab301", REGISTERED: "sqdm", CARD: "sqdm"}
+_COMMUNITY = {INSURED: "aab301", REGISTERED: "sqdm", CARD: "sqdm", GRID: "社区代码"}
 _MARITAL = {REGISTERED: "hyzk"}
-_PHONE = {INSURED: "aae005", ELDER: "联系电话", CARD: "lxdh"}
+_PHONE = {INSURED: "aae005", ELDER: "联系电话", CARD: "lxdh", GRID: "联系电话"}
+_RELATION, _HOUSEHOLD = {GRID: "与户主关系"}, {GRID: "户号"}
+_CODES = {name: code for code, name in RELATIONS.items()}
 _AMOUNT = {ELDER: "高龄津贴金额"}
 _MALE = ("1", "男")
 _DAY_FORMS = {INSURED: "%Y%m%d", REGISTERED: "%Y-%m-%d"}
@@ -41,6 +59,7 @@ _OFTEN = {  # faults that fit few records are given to more of those, so that a 
     ELDER: ("amount_dress", "amount_words") * 6,
     LOW_INCOME: ("month_impossible",) * 6,
     CARD: ("category_name", "level_name", "category_conflict", "level_conflict", "category_unknown", "card_digit") * 3,
+    GRID: ("relation_missing", "relation_code", "relation_unknown", "household_missing", "household_twice", "row_twice"),
 }  # fmt: skip
 
 Change = Callable[[Any, Record, random.Random], str | None]
@@ -51,7 +70,7 @@ class Fault:
     """``columns``: where it happens, by dataset. ``change`` gives the new raw value, None where it does not fit a record.
 
     ``loses``: the field that the record no longer says; ``becomes``: fields that it says otherwise than meant;
-    ``copies``: how often the row then stands in a dump.
+    ``says``: the field whose value is then the raw one; ``copies``: how often the row then stands in a dump.
     """
 
     name: str
@@ -60,6 +79,7 @@ class Fault:
     reason: Reason | None = None
     loses: str | None = None
     becomes: Mapping[str, Any] = field(default_factory=dict)
+    says: str | None = None
     copies: int = 1
 
 
@@ -96,6 +116,11 @@ def _rounded(raw: str, *_: object) -> str | None:
 
 def _old_number(raw: str, *_: object) -> str | None:
     return raw[:6] + raw[8:17] if raw[6:8] == "19" else None
+
+
+def _neighbours(_: str, record: Record, rng: random.Random) -> str:
+    """The number of another household. In the dump her row stands under her own number too, above this one."""
+    return household_number(record.person + 12 * rng.randint(1, 9))
 
 
 def _dot(raw: str, record: Record, rng: random.Random) -> str | None:
@@ -143,9 +168,13 @@ FAULTS: tuple[Fault, ...] = (
         "category_name", {CARD: "cjlb"}, lambda raw, _, rng: _CATEGORY_NAMES[int(raw) - 1] + rng.choice(("", "残疾"))
     ),
     Fault("level_name", {CARD: "cjdj"}, lambda raw, *_: _LEVEL_NAMES[int(raw) - 1]),
-    Fault("row_twice", {ELDER: "档案编号"}, lambda raw, *_: raw, copies=2),
+    Fault("relation_code", _RELATION, lambda raw, *_: _CODES[raw]),
+    Fault("row_twice", {ELDER: "档案编号", GRID: "登记编号"}, lambda raw, *_: raw, copies=2),
     # accepted, with less or other than was meant
     Fault("id_missing", ID, lambda *_: "", loses="id_number"),
+    Fault("relation_missing", _RELATION, lambda *_: "", loses="household_relation"),  # also of heads
+    Fault("household_missing", _HOUSEHOLD, lambda *_: "", loses="household_number"),
+    Fault("household_twice", _HOUSEHOLD, _neighbours, says="household_number", copies=2),
     Fault("birth_zero", _BIRTH, lambda *_: "00000000", loses="birth_on"),
     Fault(
         "community_retired",  # 莱城区, part of Jinan since 2019 under a new code
@@ -176,6 +205,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("community_unknown", _COMMUNITY, lambda *_: "370102999999", Reason.DIVISION_CODE),
     Fault("phone_words", {ELDER: "联系电话"}, lambda *_: "见附表", Reason.PHONE_UNREADABLE),
     Fault("amount_words", _AMOUNT, lambda raw, *_: "二百元" if raw else None, Reason.MONEY_UNREADABLE),
+    Fault("relation_unknown", _RELATION, lambda *_: "寄住", Reason.CODE_UNKNOWN),
     Fault("care_unknown", {ELDER: "护理等级"}, lambda *_: "9级", Reason.CODE_UNKNOWN),
     Fault("category_conflict", {CARD: "cjlb"}, lambda raw, _, rng: _other(raw, "1234567", rng), Reason.FIELD_CONFLICT),
     Fault("level_conflict", {CARD: "cjdj"}, lambda raw, _, rng: _other(raw, "1234", rng), Reason.FIELD_CONFLICT),
@@ -195,7 +225,7 @@ def maybe_broken(record: Record, dice: int) -> Record:
         return record
     rng = random.Random(dice)  # noqa: S311 - synthetic faults need repetition, not secrecy
     fitting = list(_BY_DATASET[record.dataset])
-    if "benefit_kind" in record.fields or record.dataset == CARD:
+    if "benefit_kind" in record.fields or record.dataset in (CARD, GRID):
         fitting += [BY_NAME[name] for name in _OFTEN.get(record.dataset, ())]
     if record.fields["id_number"].endswith("X"):
         fitting += [BY_NAME["id_lowercase_x"]] * 6
@@ -214,10 +244,12 @@ def broken_by(fault: Fault, record: Record, rng: random.Random) -> Record | None
     if raw is None or (raw == old and fault.copies == 1):
         return None
     fields: dict[str, Any] = {} if fault.reason else {**record.fields, **fault.becomes}
+    if fault.says:
+        fields[fault.says] = raw
     if fault.loses:
         fields.pop(fault.loses, None)
     # a database holds NULL where a file has an empty column
-    value = None if raw == "" and record.dataset != ELDER else raw
+    value = None if raw == "" and record.dataset not in DUMPED else raw
     return record._replace(
         row={**record.row, column: value},
         fields=fields,

@@ -18,7 +18,7 @@ from typing import Any
 from examples.city.people import CATEGORIES, communities, corrected, person
 from examples.city.records import (
     CARD,
-    ELDER,
+    DUMPED,
     INSURED,
     LOW_INCOME,
     PENSION,
@@ -65,11 +65,11 @@ KINDS = {
     **_OF_HRSS,
     **_OF_CIVIL_AFFAIRS,
     **_OF_DISABLED_PERSONS,
-    "arrive": 3,  # somebody new: new records in all departments but 老龄
+    "arrive": 3,  # somebody new: new records in all departments but 老龄; the grid follows with its next dump
     "mend": 5,  # of what was wrong with a record
     "follow": 12,  # one department hears of the death or the corrected number that another one has recorded
 }
-"""The kinds of change, with how often each comes in a hundred and seventy or so. 老龄 changes with its dumps alone."""
+"""The kinds of change, with how often each comes in a hundred and seventy or so. 老龄 and the grids change with their dumps alone."""
 LATE = ("late", "marriage_late")
 TOLD_LATER = ("correct", "death", "death_reported")
 """What the other departments hear of only when they follow, each with a change of its own."""
@@ -104,7 +104,7 @@ class Moment:
 
 def happen(rng: random.Random, kind: str, found: Mapping[str, Record], moment: Moment) -> Effect | None:
     """A change of this kind to the resident with these records, by dataset."""
-    known = {dataset: record for dataset, record in found.items() if dataset != ELDER}
+    known = {dataset: record for dataset, record in found.items() if dataset not in DUMPED}
     if kind == "mend":
         broken = [record for record in known.values() if record.fault]
         return Effect([without_fault(moment.seed, broken[0])]) if broken else None

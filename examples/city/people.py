@@ -4,7 +4,8 @@ ID numbers carry the prefixes 379901 to 379904, which no division ever had, and 
 begin with 100, where no subscriber has a number. Communities and streets are the real ones of 历下区, Jinan.
 
 All that is random about a resident comes from one hash of (seed, number), her ``dice``: there is no generator to keep,
-and any resident can be made alone.
+and any resident can be made alone. Some of those with near numbers live together: a household's home is in the dice of the
+first of them.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ CATEGORIES = ("visual", "hearing", "speech", "physical", "intellectual", "mental
 """The categories of disability of GB/T 26341-2010, in its order: the digits 1 to 7."""
 _LEVELS = tuple(accumulate((15, 30, 30, 25)))
 
+_TOGETHER = ((0, 4, 7, 11), (1, 5, 8), (2, 6), (3,), (9, 10))
+_HOMES = tuple(next(home for home in _TOGETHER if place in home) for place in range(12))
+"""Of twelve residents that follow each other: who lives with whom. By _STEP one's age is near that of the fourth after her, and
+seventeen or eighteen years from her neighbours': couples, parents and children."""
+
 _WEIGHTS, _CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 _DICE = Struct("<16I")
 _KEY = Struct("<qQ")
@@ -86,6 +92,9 @@ class Person(NamedTuple):
     ethnic_group: str
     phone: str
     community_code: str
+    building: str
+    unit: str
+    room: str
     address: str
     alive: bool
     living_alone: bool
@@ -115,6 +124,12 @@ def _addresses() -> tuple[tuple[str, str], ...]:
         for code, name in communities()
         for _ in range(1 + int(code[-2:]) % 4)
     )
+
+
+def household_of(number: int) -> tuple[int, ...]:
+    """The numbers of those who live together with this resident, hers among them, in their order."""
+    place = number % len(_HOMES)
+    return tuple(number - place + other for other in _HOMES[place])
 
 
 def dice(seed: int, number: int) -> tuple[int, ...]:
@@ -178,9 +193,12 @@ def made_of(seed: int, number: int, d: tuple[int, ...]) -> Person:
     sequence = f"{(lap // 4 * _MOST_A_DAY + order) * 2 + (1 if male else 2):03d}"
     check = _CHECK[(_weighed(prefix, 0) + _weighed(digits, 6) + _weighed(sequence, 14)) % 11]
     ethnic = "01" if d[1] % 1000 >= 25 else _minority(d[1] // 1000 % 20)
+    household = household_of(number)
+    _, _, at_home, home, *_ = d if household[0] == number else dice(seed, household[0])
     addresses = _addresses()
-    code, begins = addresses[d[2] % len(addresses)]
-    home = d[3]
+    code, begins = addresses[at_home % len(addresses)]
+    building, unit = f"{home % 59 + 1}号楼", f"{home // 59 % 6 + 1}单元"
+    room = f"{home // 354 % 25 + 1}{home // 8850 % 4 + 1:02d}"
     return Person(
         number,
         f"{prefix}{digits}{sequence}{check}",
@@ -190,9 +208,12 @@ def made_of(seed: int, number: int, d: tuple[int, ...]) -> Person:
         ethnic,
         f"1000{d[6] % 10_000_000:07d}",
         code,
-        f"{begins}{home % 59 + 1}号楼{home // 59 % 6 + 1}单元{home // 354 % 25 + 1}{home // 8850 % 4 + 1:02d}室",
+        building,
+        unit,
+        room,
+        f"{begins}{building}{unit}{room}室",
         d[7] % 1000 >= (12 if age >= 80 else 2),
-        age >= 60 and d[8] % 100 < 12,
+        age >= 60 and len(household) == 1,
         "independent" if age < 60 or d[9] % 100 < 85 else "partial" if d[9] % 100 < 96 else "full",
         18_000 + d[10] % 600_000 if age >= 60 and d[11] % 100 < 92 else 0,
         "110" if d[10] % 600_000 > 150_000 else "170",

@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from typing import Any, NamedTuple
 
-from examples.city.people import CATEGORIES, TODAY, Person, communities
+from examples.city.people import CATEGORIES, TODAY, Person, communities, household_of, mixed
 
 INSURED, PENSION, ELDER = "hrss.insured_person", "hrss.pension", "ageing.elder"
 REGISTERED, LOW_INCOME = "civil_affairs.resident", "civil_affairs.low_income"
 CARD = "disabled_persons.disability_card"
-DATASETS = (INSURED, PENSION, ELDER, REGISTERED, LOW_INCOME, CARD)
+GRID = "grid.resident"
+DATASETS = (INSURED, PENSION, ELDER, REGISTERED, LOW_INCOME, CARD, GRID)
+DUMPED = (ELDER, GRID)
+"""What is delivered as a full dump a month, and changes with that alone."""
 CHINA = timezone(timedelta(hours=8))
 CARE = {"independent": "自理", "partial": "半失能", "full": "失能"}
 DUMPS_JOINED = 6
@@ -28,6 +31,7 @@ AS_OF = {
     REGISTERED: ("xgsj", "%Y-%m-%d %H:%M:%S"),
     LOW_INCOME: ("xgsj", "%Y-%m-%d %H:%M:%S"),
     CARD: ("jbsj", "%Y-%m-%d %H:%M:%S"),
+    GRID: ("登记日期", "%Y-%m-%d"),
 }
 """The column that says when the department last dealt with a record, and the form of that time."""
 
@@ -39,6 +43,12 @@ MARITAL_CODES = {
     "unspecified": ("90",),
 }
 """How 民政 writes a marital status: the codes of GB/T 2261.2-2003, of which 21 to 23 are kinds of 20."""
+
+RELATIONS = {
+    "02": "户主", "10": "配偶", "20": "子", "30": "女", "41": "孙子", "42": "孙女", "51": "父亲", "52": "母亲",
+    "71": "兄", "73": "弟", "75": "姐姐", "77": "妹妹",
+}  # fmt: skip
+"""How the grid writes the relations to the head of a household: names of GB/T 4761-2008."""
 
 _DELETED = {LOW_INCOME: "scbz", CARD: "zxbz"}
 """The column that is 1 where the department has marked a record as deleted."""
@@ -132,6 +142,8 @@ def key_of(dataset: str, number: int) -> str:
         return f"DB{shuffled:012d}"
     if dataset == CARD:
         return f"CJ370102{shuffled:010d}"
+    if dataset == GRID:
+        return f"WG370102{shuffled:010d}"
     return f"LL370102{shuffled:08d}"
 
 
@@ -381,7 +393,51 @@ def elder(who: Person, d: tuple[int, ...], dump: int = 0) -> Record:
     return Record(ELDER, key, who.number, row, fields)
 
 
+def has_grid(community_code: str) -> bool:
+    """Whether a community keeps a grid register: a third of them do, in which three of ten residents live."""
+    return int(community_code[-3:]) % 3 == 1
+
+
+def household_number(number: int) -> str:
+    """The number (户号) under which the grid knows the household of this resident."""
+    return f"H{key_of(GRID, household_of(number)[0])[2:]}"
+
+
+def grid_row(who: Person, d: tuple[int, ...], relation: str, dump: int = 0) -> Record:
+    """社区网格: a row of the grid's register. ``relation``: to the head of the household, a code of RELATIONS. One in forty
+    stands in it with the building of before, one in thirty with another telephone."""
+    die = mixed(d[0]) >> 8
+    phone = f"1004{d[9] % 10_000_000:07d}" if die >> 7 & 31 == 0 else who.phone
+    building = f"{d[15] % 59 + 1}号楼" if die & 127 < 3 else who.building
+    key, number = key_of(GRID, who.number), household_number(who.number)
+    row = {
+        "登记编号": key,
+        "社区代码": who.community_code,
+        "楼栋": building,
+        "单元": who.unit,
+        "房号": who.room,
+        "户号": number,
+        "与户主关系": RELATIONS[relation],
+        "姓名": who.name,
+        "公民身份号码": who.id_number,
+        "联系电话": phone,
+        "登记日期": dumped_on(dump, (die >> 12) % 28),
+    }
+    fields = {
+        "id_number": who.id_number,
+        "name": who.name,
+        "phone": phone,
+        "community_code": who.community_code,
+        "household_number": number,
+        "household_relation": relation,
+        "household_building": building,
+        "household_unit": who.unit,
+        "household_room": who.room,
+    }
+    return Record(GRID, key, who.number, row, fields)
+
+
 def dumped_on(dump: int, day: int) -> str:
-    """A day of the month before dump ``dump``, as 老龄 writes it."""
+    """A day of the month before dump ``dump``, as 老龄 and 社区网格 write it."""
     month = dump - 1
     return f"{TODAY.year + month // 12}-{month % 12 + 1:02d}-{day + 1:02d}"

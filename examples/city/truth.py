@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from examples.city.people import Person, number_of, person
-from examples.city.records import CARD, ELDER, INSURED, REGISTERED, Record
+from examples.city.records import CARD, ELDER, GRID, INSURED, REGISTERED, Record
 from examples.city.registers import EDITION, at_first
 
 FILE = "truth.sqlite"
-_HRSS_FIRST, _AGEING_FIRST = (INSURED, REGISTERED, ELDER, CARD), (ELDER, INSURED, REGISTERED, CARD)
+_HRSS_FIRST, _AGEING_FIRST = (INSURED, REGISTERED, ELDER, CARD, GRID), (ELDER, INSURED, REGISTERED, CARD, GRID)
 AUTHORITY: Mapping[str, tuple[str, ...]] = {
     "name": _HRSS_FIRST,
     "sex": _HRSS_FIRST,
@@ -30,7 +30,7 @@ AUTHORITY: Mapping[str, tuple[str, ...]] = {
     "alive": (REGISTERED, INSURED),
     "marital_status": (REGISTERED,),
     "phone": _AGEING_FIRST,
-    "community_code": _AGEING_FIRST,
+    "community_code": (GRID, ELDER, INSURED, REGISTERED, CARD),
     "address": (ELDER, CARD),
     "disability_category": (CARD,),
     "disability_level": (CARD,),
@@ -171,6 +171,14 @@ class Truth:
         """All residents whom the view should know, provisional ones too."""
         for number, found in self.by_resident():
             yield from _expected(number, found.values())
+
+    def expected_households(self) -> dict[str, list[Record]]:
+        """By household number, the records of the grid that should be the members of each."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records(GRID):
+            if "household_number" in record.fields:
+                found.setdefault(record.fields["household_number"], []).append(record)
+        return found
 
     def expected_resident(self, who: int | str) -> list[Expected]:
         """What the view should know of one person, by her number in the city or by an ID number.

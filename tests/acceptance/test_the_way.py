@@ -12,7 +12,7 @@ from product import document, new_directory, onewindow, up
 
 from contracts.identity import Hasher
 from contracts.reasons import Reason
-from examples.city.records import CARD, LOW_INCOME, REGISTERED
+from examples.city.records import CARD, GRID, LOW_INCOME, REGISTERED, Record
 from examples.city.truth import Truth
 from projections.databases import open_view, reading
 from projections.digest import digest, overall
@@ -66,6 +66,7 @@ def test_the_document_says_what_a_run_came_to(run):
         ("civil_affairs", "resident"),
         ("civil_affairs", "low_income"),
         ("disabled_persons", "disability_card"),
+        ("grid", "resident"),
     }
 
 
@@ -174,8 +175,67 @@ def test_a_disability_is_that_of_the_card_and_communities_count_who_holds_one(tr
     assert counted == view.execute(living + " and community_code is not null").fetchone()[0] > 30
 
 
-def test_a_child_of_whom_its_card_alone_speaks_is_a_resident(truth, view):
-    alone = [e for e in truth.expected_residents() if e.id_number and {r.dataset for r in e.records} == {CARD}]
+def test_households_and_their_members_are_those_of_the_grids_register(run, truth, view):
+    hashed = hasher(run[1])
+
+    def key(record: Record) -> str:
+        return hashed.record("grid", "resident", record.key)
+
+    def resident(record: Record) -> str:
+        number = record.fields.get("id_number")
+        return hashed.resident(number) if number else hashed.provisional(key(record))
+
+    members, households = [], []
+    for number, of in truth.expected_households().items():
+        said = []
+        for record in sorted(of, key=key):
+            parts = ("relation", "building", "unit", "room")
+            told = {part: record.fields.get(f"household_{part}") for part in parts}
+            said.append((key(record), resident(record), number, record.fields.get("community_code"), told))
+        members += [(*each, where, told["relation"]) for *each, where, told in said]
+        heads = [each for each in said if each[-1]["relation"] == "02"]
+        _, _, _, where, told = (heads or said)[0]
+        place = (where, told["building"], told["unit"], told["room"])
+        households.append((number, *place, heads[0][1] if heads else None, len({each[1] for each in said})))
+    shown = view.execute(
+        "select record_key, resident_id, household_number, community_code, relation from household_member"
+    )
+    assert sorted(tuple(row) for row in shown) == sorted(members)
+    shown = view.execute(
+        "select household_number, community_code, building, unit, room, head_resident_id, members from household"
+    )
+    assert sorted(map(str, map(tuple, shown))) == sorted(map(str, households))
+    assert any(head is None for *_, head, _ in households)
+    assert any(count > 3 for *_, count in households)
+    (counted,) = view.execute("select sum(households) from community").fetchone()
+    assert counted == sum(1 for each in households if each[1]) > 100
+
+
+def test_a_child_whom_no_department_knows_is_a_resident_where_the_grid_has_it(truth, view):
+    alone = [e for e in truth.expected_residents() if e.id_number and {r.dataset for r in e.records} == {GRID}]
+    children = [e for e in alone if e.number < RESIDENTS and truth.resident(e.number).age < 16]
+    assert len(children) > 20
+    shown = {row["id_number"]: row for row in view.execute("select * from resident")}
+    for child in children:
+        row = shown[child.id_number]
+        assert (row["name"], row["community_code"]) == (child.fields["name"], child.fields["community_code"])
+
+
+def test_who_is_gone_from_the_grids_register_is_gone_from_her_household(run, view):
+    """Dead, or moved away: her assertion is a tombstone, and no household has her."""
+    left = {
+        row[0]
+        for row in view.execute(
+            "select record_key from assertion where dataset = 'resident' and system = 'grid' and not live"
+        )
+    }
+    assert left
+    assert not left & {row[0] for row in view.execute("select record_key from household_member")}
+
+
+def test_a_child_of_whom_no_department_but_the_cards_speaks_is_a_resident(truth, view):
+    spoken = [(e, {r.dataset for r in e.records}) for e in truth.expected_residents() if e.id_number]
+    alone = [e for e, datasets in spoken if CARD in datasets <= {CARD, GRID}]
     children = [e for e in alone if e.number < RESIDENTS and truth.resident(e.number).age < 16]
     assert children
     shown = {row["id_number"]: row for row in view.execute("select * from resident")}
@@ -227,7 +287,7 @@ def test_the_commands_answer_while_it_is_up(run, truth):
         verified = document("-C", directory, "verify")
         assert verified["equal"] is True
         assert verified["digest"] == run[0]["digest"]
-        assert set(verified["tables"]) == {"resident", "assertion", "benefit", "community"}
+        assert set(verified["tables"]) == {table.name for table in VIEW}
         assert all(set(about) >= {"rows", "digest"} for about in verified["tables"].values())
 
         asked = document("-C", directory, "resident", given=meant.id_number + "\n")
@@ -235,6 +295,13 @@ def test_the_commands_answer_while_it_is_up(run, truth):
         assert asked["fields"]["name"]["value"] == meant.fields["name"]
         assert set(asked["fields"]["name"]) >= {"value", "system", "dataset", "rule"}
         assert document("-C", directory, "resident", shown) == asked
+        (of, *_) = (
+            each for each in truth.expected_households().values() if len(each) > 1 and "id_number" in each[0].fields
+        )
+        (home,) = document("-C", directory, "resident", hasher(directory).resident(of[0].fields["id_number"]))[
+            "households"
+        ]
+        assert (home["household_number"], len(home["relations"])) == (of[0].fields["household_number"], len(of))
 
         listed = document("-C", directory, "quarantine", "list")
         assert listed
@@ -258,10 +325,11 @@ def test_the_commands_answer_while_it_is_up(run, truth):
 
         counts = document("-C", directory, "community")
         assert sum(row["residents"] for row in counts) > 0
+        assert sum(row["households"] for row in counts) > 100
         status = document("-C", directory, "status")
         assert {role["role"] for role in status["roles"]} == {"broker", "connectors", "streams", "projections"}
         assert status["healthy"] is False  # the departments are down, and it says so
-        assert {s["error"]["code"] for s in status["sources"] if s["system"] != "ageing"} == {"OW-1201"}
+        assert {s["error"]["code"] for s in status["sources"] if s["system"] not in ("ageing", "grid")} == {"OW-1201"}
 
 
 def test_no_id_number_is_in_any_log_or_run_file(run, truth):

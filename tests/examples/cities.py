@@ -10,6 +10,8 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+from python_calamine import CalamineWorkbook
+
 from examples.city.city import City
 from examples.city.records import CARD
 
@@ -36,7 +38,8 @@ def rows(city: City, dataset: str) -> dict[str, tuple[object, ...]]:
 def digest(city: City) -> dict[str, str]:
     """Each table and dump of the departments, and what should come of them, as a hash."""
     parts = {dataset: repr(list(rows(city, dataset).values())) for dataset in in_tables(city)}
-    parts |= {path.name: path.read_bytes().hex() for path in city.drop.iterdir()}
+    parts |= {path.name: path.read_bytes().hex() for path in [*city.drop.iterdir(), *city.grid_drop.iterdir()]}
+    parts["households"] = json.dumps({number: len(of) for number, of in city.truth.expected_households().items()})
     parts["expected"] = json.dumps([[e.id_number, e.fields] for e in city.truth.expected_residents()])
     return {name: f"{len(text)}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" for name, text in parts.items()}
 
@@ -49,6 +52,13 @@ def tables_equal_truth(city: City) -> None:
 def in_tables(city: City) -> list[str]:
     """The datasets that lie in a table."""
     return [dataset for department in city.departments.values() for dataset in department.tables]
+
+
+def register_rows(path: Path, sheet: str) -> list[list[str]]:
+    """The cells of a grid's register."""
+    with CalamineWorkbook.from_path(path) as book:
+        assert book.sheet_names == [sheet]
+        return [[str(cell) for cell in row] for row in book.get_sheet_by_name(sheet).to_python()]
 
 
 def crash(city: City) -> None:

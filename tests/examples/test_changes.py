@@ -5,12 +5,23 @@ import threading
 import time
 
 import pytest
-from cities import RESIDENTS, SEED, called, crash, digest, new_directory, rows, started, tables_equal_truth
+from cities import (
+    RESIDENTS,
+    SEED,
+    called,
+    crash,
+    digest,
+    new_directory,
+    register_rows,
+    rows,
+    started,
+    tables_equal_truth,
+)
 
 from examples.city.changes import Changes, NothingToChange
 from examples.city.city import City
 from examples.city.happenings import KINDS
-from examples.city.records import CARD, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED, yuan
+from examples.city.records import CARD, DUMPED, ELDER, GRID, INSURED, LOW_INCOME, PENSION, REGISTERED, yuan
 from examples.city.registers import at_first
 
 COUNT, DUMP_EACH = 240, 100
@@ -133,6 +144,14 @@ def test_the_newest_dump_is_what_the_truth_says_and_nothing_half_written_lies_ab
     meant = [[*r.row.values()] for r in city.truth.records(ELDER) for _ in range(r.copies)]
     assert _lines(newest) == meant
     assert not list(city.directory.glob("*.part"))
+
+
+def test_the_newest_register_of_the_grid_is_what_the_truth_says(city):
+    Changes(city).dump()
+    newest = max(city.grid_drop.iterdir())
+    month = int(newest.stem[-2:])
+    held = {line[0]: line for line in register_rows(newest, f"{newest.stem[5:9]}年{month}月")[2:]}
+    assert held == {record.key: [*record.row.values()] for record in city.truth.records(GRID)}
 
 
 def test_a_dump_that_broke_off_changes_nothing_in_truth(city):
@@ -276,7 +295,7 @@ def test_a_corrected_number_is_followed_by_civil_affairs_and_then_by_disabled_pe
     changes = Changes(city)
     while _follows(changes):
         pass
-    record = _card_of_no_elder(city)
+    record = _card_of_nobody_in_dumps(city)
     changes.make("correct", resident=record.person)
     right = city.truth.records_of(record.person)[INSURED].fields["id_number"]
 
@@ -304,14 +323,14 @@ def _follows(changes):
     return True
 
 
-def _card_of_no_elder(city):
-    """A card of somebody who lives, is in the register of 民政, and in no register of elders."""
+def _card_of_nobody_in_dumps(city):
+    """A card of somebody who lives, is in the register of 民政, and in no register that comes as a dump."""
     for number, found in city.truth.by_resident():
         clean = not any(each.fault for each in found.values()) and len(city.truth.expected_resident(number)) == 1
         if (
             clean
             and {INSURED, REGISTERED, CARD} <= set(found)
-            and ELDER not in found
+            and not set(DUMPED) & set(found)
             and found[INSURED].fields["alive"]
         ):
             return found[CARD]

@@ -20,6 +20,7 @@ from cities import (
     crash,
     digest,
     new_directory,
+    register_rows,
     rows,
     started,
     tables_equal_truth,
@@ -27,7 +28,8 @@ from cities import (
 
 from examples.city.ageing import HEADER
 from examples.city.city import City, CityUnfinished
-from examples.city.records import CARD, ELDER, INSURED, LOW_INCOME, PENSION, REGISTERED
+from examples.city.grid import HEADER as HEADER_OF_GRID
+from examples.city.records import CARD, ELDER, GRID, INSURED, LOW_INCOME, PENSION, REGISTERED, household_number
 from examples.city.sql_department import READER
 from examples.postgres import PostgresUnavailable
 
@@ -65,7 +67,7 @@ def rebuilt(directory):
     with pytest.raises(KeyboardInterrupt):
         city.start(interrupt)
     assert not city.is_built
-    assert not list(city.drop.iterdir())
+    assert not [*city.drop.iterdir(), *city.grid_drop.iterdir()]
     city.build()
     city.stop()
     return city.directory
@@ -107,6 +109,21 @@ def test_the_dump_holds_what_the_truth_says(city):
     meant = [[*r.row.values()] for r in city.truth.records(ELDER) for _ in range(r.copies)]
     assert lines == meant
     assert len(meant) > 300
+
+
+def test_the_grids_register_is_a_workbook_of_its_month_and_holds_what_the_truth_says(city):
+    (path,) = city.grid_drop.iterdir()
+    assert path.name == "grid_202501.xlsx"
+    title, header, *lines = register_rows(path, "2025年1月")
+    assert title[0] == "历下区社区网格居民登记表（2025年1月）"
+    assert header == list(HEADER_OF_GRID)
+    meant = {record.key: record for record in city.truth.records(GRID)}
+    last = {line[0]: line for line in lines}  # who stands twice: the last row counts
+    assert last == {key: [*record.row.values()] for key, record in meant.items()}
+    twice = {line[0]: line for line in lines if line != last[line[0]]}
+    assert {meant[key].fault for key in twice} == {"household_twice"}
+    assert all(line[5] == household_number(meant[key].person) for key, line in twice.items())
+    assert len(lines) == sum(record.copies for record in meant.values()) > 300
 
 
 def test_the_reader_reads_and_does_nothing_else(city, database):

@@ -1,6 +1,6 @@
 import pytest
 
-from examples.city.records import CARD, ELDER, INSURED, PENSION, REGISTERED
+from examples.city.records import CARD, ELDER, GRID, INSURED, PENSION, REGISTERED
 from examples.city.registers import at_first
 from examples.city.truth import Truth, _expected
 
@@ -84,6 +84,34 @@ def test_disabled_persons_is_believed_about_the_disability_and_behind_all_others
     alone = [found[CARD]]
     (expected,) = _expected(number, alone)
     assert set(expected.winners) == set(other)
+
+
+def test_the_grid_is_believed_about_where_one_lives_and_behind_all_others_about_the_rest():
+    number, found = next(
+        (n, found) for n in range(2_000) for found in [{r.dataset: r for r in at_first(1, n)}]
+        if set(found) >= {INSURED, REGISTERED, GRID} and not any(record.fault for record in found.values())
+    )  # fmt: skip
+    row = found[GRID]
+    found[GRID] = row._replace(
+        fields={**row.fields, "community_code": "370102013017", "name": "别名", "phone": "10009999999"}
+    )
+    (expected,) = _expected(number, found.values())
+    assert expected.fields["community_code"] == "370102013017"
+    assert {name for name, winner in expected.winners.items() if winner[0] == GRID} == {"community_code"}
+    assert not any(name.startswith("household_") for name in expected.fields)
+
+
+def test_the_members_of_a_household_are_those_whose_records_name_it(tmp_path):
+    truth = Truth(tmp_path / "truth.sqlite")
+    truth.begin(600, 1)
+    truth.finish()
+    found = truth.expected_households()
+    assert all(record.fields["household_number"] == number for number, of in found.items() for record in of)
+    named = [record.key for of in found.values() for record in of]
+    assert len(named) == len(set(named)) > 100
+    silent = [r.key for r in truth.records(GRID) if r.reason or r.fault == "household_missing"]
+    assert {record.key for record in truth.records(GRID)} == {*named, *silent}
+    truth.close()
 
 
 def test_a_record_without_a_number_is_a_resident_of_its_own():
