@@ -121,6 +121,18 @@ def test_of_sheets_named_by_month_the_newest_is_read(tmp_path):
     assert names(city) == {"10": "name 10"}
 
 
+def test_of_sheets_named_by_year_and_month_the_newest_is_read(tmp_path):
+    city = City(tmp_path, pattern="elder.xlsx", sheet="{year}年{month}月")
+    book = Workbook()
+    for title in ("2025年12月", "2026年2月", "2026年11月", "2025年1月", "26年12月"):
+        sheet = book.create_sheet(title)
+        sheet.append(["编号", "姓名"])
+        sheet.append([title, title])
+    city.drop("elder.xlsx", saved(book))
+    city.look()
+    assert set(names(city)) == {"2026年11月"}
+
+
 def test_without_a_named_sheet_the_one_with_the_declared_columns_is_read_and_hidden_ones_are_not(tmp_path):
     city = City(tmp_path, pattern="elder.xlsx")
     book = Workbook()

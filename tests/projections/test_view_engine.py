@@ -36,7 +36,7 @@ from projections.databases import open_view, reading, writing
 from projections.engine import Arrival, Gap, LogBatch, LogIdentity, Taken, ViewEngine
 from projections.reading import gaps
 from projections.residents import Residents
-from projections.tables import assertion, community, gap, meaning, metadata, origin, position, resident
+from projections.tables import assertion, community, gap, household, meaning, metadata, origin, position, resident
 from projections.winners import Authority
 
 
@@ -548,6 +548,18 @@ def test_a_resident_that_two_workers_touch_loses_neither_change(postgres_views: 
         ("x", None, "1", "c", 2), ("y", "b", None, None, 1),
     ]  # fmt: skip
     assert rows(view, community, "community_code", "residents") == [("1", 1)]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+def test_two_workers_add_members_to_one_household(postgres_views: Views, known: bool):
+    """The household must be derived from what both left: neither may read its members before the other is done."""
+    view = postgres_views.new()
+    if known:
+        feed(view, asserted("grid.home/0", 1, "w", household_number="12"), partition=2)
+    (head,) = arrivals([asserted("grid.home/1", 1, "x", household_number="12", household_relation="02")])
+    (other,) = arrivals([asserted("grid.home/2", 1, "y", household_number="12", household_relation="20")])
+    assert [taken.applied for taken in taken_beside(view, (0, head), (1, other))] == [1, 1]
+    assert rows(view, household, "head_resident_id", "members") == [("x", 2 + known)]
 
 
 def test_two_workers_on_one_partition_take_turns(postgres_views: Views):
