@@ -154,7 +154,7 @@ def rebuilt(found: dict[str, Any]) -> None:
         f"{found['events']:,} events folded in {found['seconds']:.1f} s{resumed}; swapped in {found['swap_s']:.2f} s"
     )
     for name, about in found["tables"].items():
-        out.print(f"  {name:<10} {about['rows']:>10,} rows  {about['digest'][:16]}")
+        out.print(f"  {name:<16} {about['rows']:>10,} rows  {about['digest'][:16]}")
 
 
 def archived(found: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ def verified(found: dict[str, Any]) -> None:
     out.print(Text(good, "bold green") if found["equal"] else Text(bad, "bold red"))
     for name, about in found["tables"].items():
         out.print(
-            f"  {name:<10} {about['rows']:>10,} rows  {about['digest'][:16]}…  {'' if about['equal'] else 'DIFFERS'}"
+            f"  {name:<16} {about['rows']:>10,} rows  {about['digest'][:16]}…  {'' if about['equal'] else 'DIFFERS'}"
         )
     for each in found["differences"]:
         out.print(f"  {each['table']} {'/'.join(each['key'])}: {', '.join(each['columns']) or 'missing on one side'}")

@@ -30,7 +30,7 @@ from onewindow.events_log import EventsLog
 from onewindow.settings import Deployment
 from onewindow.verifying import verify
 from projections.databases import open_view, reading
-from projections.tables import assertion, benefit, resident
+from projections.tables import assertion, benefit, household_member, resident
 from streams.store import quarantine
 
 _LOOKS_LIKE_A_NUMBER = re.compile(r"(?<!\d)(\d{17}[\dX])(?:[1-7][1-4])?(?!\d)")
@@ -63,7 +63,7 @@ def _view_equals_log(deployment: Deployment) -> Iterator[Violation]:
 
 
 def _as_the_truth_says(deployment: Deployment, truth: Truth) -> Iterator[Violation]:
-    """Residents, benefits and records as the departments hold them; refused ones with their reason."""
+    """Residents, benefits, households and records as the departments hold them; refused ones with their reason."""
     hasher = deployment.hasher
     meant_residents, meant_benefits, provisional = {}, {}, 0
     for expected in truth.expected_residents():
@@ -74,19 +74,23 @@ def _as_the_truth_says(deployment: Deployment, truth: Truth) -> Iterator[Violati
         for (dataset, key), said in expected.benefits.items():
             place = f"{dataset}/{hasher.record(*dataset.split('.'), key)}"
             meant_benefits[place] = {"amount_fen": said["benefit_amount_fen"], "state": said["benefit_state"]}
-    meant_records, meant_refusals = {}, {}
+    meant_records, meant_refusals, meant_members = {}, {}, {}
     for record in truth.records():
         place = f"{record.dataset}/{hasher.record(*record.dataset.split('.'), record.key)}"
         if record.reason:
             meant_refusals[place] = {"reason": str(record.reason)}
         else:
             meant_records[place] = {"fields": record.fields}
+        if "household_number" in record.fields:
+            relation = record.fields.get("household_relation")
+            meant_members[place] = {"household_number": record.fields["household_number"], "relation": relation}
     view = open_view(deployment.view_url)
     store = open_view(deployment.streams_url)
     try:
         with reading(view) as connection:
             found = list(connection.execute(sa.select(resident)).mappings())
             benefits = list(connection.execute(sa.select(benefit)).mappings())
+            members = list(connection.execute(sa.select(household_member)).mappings())
             records = list(connection.execute(sa.select(assertion).where(assertion.c.live)).mappings())
         with reading(store) as connection:
             refused = list(connection.execute(sa.select(quarantine).where(sa.not_(quarantine.c.mended))).mappings())
@@ -98,6 +102,7 @@ def _as_the_truth_says(deployment: Deployment, truth: Truth) -> Iterator[Violati
     if shown != provisional:
         yield Violation("I1", "lost-write", 0, f"{shown} provisional residents, and there are {provisional}")
     yield from as_meant(meant_benefits, [(_place(row), row) for row in benefits])
+    yield from as_meant(meant_members, [(_place(row), row) for row in members])
     yield from as_meant(meant_records, [(_place(row), row) for row in records])
     yield from as_meant(meant_refusals, [(f"{row['dataset']}/{row['record_key']}", row) for row in refused])
 

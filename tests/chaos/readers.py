@@ -67,6 +67,10 @@ _NOBODYS = sa.text(
     "select count(*) from assertion where live and not exists"
     " (select 1 from resident where resident.resident_id = assertion.resident_id)"
 )
+_UNINHABITED = sa.text(
+    "select count(*) from household where not exists (select 1 from household_member as m where m.system = household.system"
+    " and m.dataset = household.dataset and m.household_number = household.household_number)"
+)
 _RECORDLESS = sa.text(
     "select count(*) from resident where not exists"
     " (select 1 from assertion where live and assertion.resident_id = resident.resident_id)"
@@ -180,7 +184,11 @@ def snapshot(view: sa.Connection) -> dict[str, Any]:
     now = time.time()
     return {
         "sums": sums,
-        "orphans": {"nobody's records": view.scalar(_NOBODYS), "residents without a record": view.scalar(_RECORDLESS)},
+        "orphans": {
+            "nobody's records": view.scalar(_NOBODYS),
+            "residents without a record": view.scalar(_RECORDLESS),
+            "households without a member": view.scalar(_UNINHABITED),
+        },
         "positions": positions,
         "repeated": int(repeated or 0),
         "all": records,

@@ -64,8 +64,9 @@ class Town:
         (self.directory / "city" / "ageing-drop").mkdir(exist_ok=True)
         self.share.symlink_to(self.directory / "city" / "ageing-drop")
         self._through("ageing.yaml", "folder: city/ageing-drop", "folder: share")
-        # a month passes in 15 s, and a few elders of some hundred leave in each: no reason to ask a person
+        # a month passes in 15 s, and a few of some hundred leave in each: no reason to ask a person
         self._through("ageing.yaml", "disappear_limit: 0.05", "disappear_limit: 0.5")
+        self._through("grid.yaml", "disappear_limit: 0.1", "disappear_limit: 0.5")
 
     def _through(self, name: str, old: str, new: str) -> None:
         path = self.directory / "sources" / name
