@@ -37,7 +37,7 @@ class Register:
     def __init__(self, path: Path, number: int) -> None:
         year, month = month_of(number)
         self._path = path
-        self._book = Workbook(path, {"constant_memory": True, "strings_to_numbers": False})
+        self._book = Workbook(path, {"constant_memory": True})
         self._book.set_properties({"created": _MADE})
         self._sheet = self._book.add_worksheet(f"{year}年{month}月")
         title = self._book.add_format({"bold": True, "align": "center"})

@@ -45,6 +45,7 @@ PEOPLE = [person(3, number) for number in range(120)]
      ("联系电话", "phone"), ("住址", "address"), ("社区代码", "community_code"), ("月金额(元)", "benefit_amount_fen"),
      ("申请人身份证号码", "id_number"), ("F_XM", "name"), ("id_number", "id_number"), ("citizen_id_number", "id_number"),
      ("updated_at", "updated"), ("残疾等级", "disability_level"),
+     ("与户主关系", "household_relation"), ("户号", "household_number"), ("楼栋", "household_building"),
      ("cjlb", "disability_category"), ("cjzh", "disability"), ("死亡标志", "dead")],
 )  # fmt: skip
 def test_a_name_says_what_a_column_is(name, means):

@@ -365,6 +365,23 @@ def test_a_member_whose_number_was_corrected_stays_in_the_household(views: Views
     assert rows(view, household, "head_resident_id", "members") == [("y", 1)]
 
 
+def test_a_batch_takes_as_many_statements_however_many_households_it_touches(sqlite_views: Views):
+    taken: list[list[str]] = []
+
+    def note(*given: Any) -> None:
+        taken[-1].append(given[2])
+
+    for many in (2, 60):
+        view = sqlite_views.new()
+        feed(view, *(asserted(f"grid.home/{n}", 1, f"r{n}", household_number=f"old {n}") for n in range(many)))
+        taken.append([])
+        sa.event.listen(view.engine, "before_cursor_execute", note)
+        feed(view, *(asserted(f"grid.home/{n}", 2, f"r{n}", household_number=f"new {n}") for n in range(many)))
+        sa.event.remove(view.engine, "before_cursor_execute", note)
+    assert taken[0] == taken[1]
+    assert len([each for each in taken[0] if "household" in each]) == 5
+
+
 def test_a_value_of_another_type_does_not_stop_the_view(views: Views):
     view = views.new()
     feed(
