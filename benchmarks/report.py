@@ -37,7 +37,7 @@ to the last, without the rows of the first: no start of a process and no looking
   `assertion`, `benefit`, `community`). Debezium brings the same rows through one topic into one table.
 - **Commit → view**: single changes at a steady rate, half of them updates. The server stamps each commit; a change took from the commit
   in the source to the commit that made its row visible in the view, on one clock and in the same way on both sides.
-- **The city's view**: events of two departments about each resident, projected into four tables by the projections role, then rebuilt by
+- **The city's view**: events of two departments about each resident, projected into `assertion`, `resident`, `benefit` and `community` by the projections role, then rebuilt by
   `onewindow rebuild`, the swap included.
 - **Growth**: the same events in a log of millions; CPU is that of the role and of its PostgreSQL backends.
 - **Memory**: resident memory (RSS) of each process, looked at twice a second while it works; pages that processes share count in each.

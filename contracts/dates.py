@@ -121,7 +121,13 @@ def _moment(value: str, form: str | None) -> _Moment | None:
     return _Moment(_calendar(year, month, day_of_month, clock), mend)
 
 
-def _day_in_china(at: datetime) -> date:
+def today() -> date:
+    """The day in China now: by it is judged what lies in the future."""
+    return day_in_china(datetime.now(UTC))
+
+
+def day_in_china(at: datetime) -> date:
+    """The day in China at this moment; without a zone the moment is China's. Raises Refused outside of the calendar."""
     try:
         return at.date() if at.tzinfo is None else at.astimezone(CHINA).date()
     except OverflowError:
@@ -132,7 +138,7 @@ def _day_in_china(at: datetime) -> date:
 def _day(raw: str, form: str | None) -> Parsed[date]:
     value, mend = clean(raw)
     moment = _moment(value, form)
-    return (None, None) if moment is None else (_day_in_china(moment.at), last(moment.mend, mend))
+    return (None, None) if moment is None else (day_in_china(moment.at), last(moment.mend, mend))
 
 
 def _plain_day(raw: str, form: str | None) -> Parsed[date] | None:
@@ -173,7 +179,7 @@ def day(raw: object, *, form: str | None = None, on: date | None = None) -> Pars
     if isinstance(raw, str):
         value, mend = _plain_day(raw, form) or _day(raw, form)
     elif isinstance(raw, date):
-        value, mend = (_day_in_china(raw) if isinstance(raw, datetime) else raw), None
+        value, mend = (day_in_china(raw) if isinstance(raw, datetime) else raw), None
         if (value.year, value.month, value.day) in _NO_DAY:
             return None, None
     else:

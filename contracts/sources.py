@@ -20,7 +20,7 @@ from pydantic import (
 
 from contracts.citizen import masked
 from contracts.codesets import codeset
-from contracts.dates import CHINA
+from contracts.dates import today
 from contracts.fields import FIELDS, CanonicalField
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
@@ -455,7 +455,7 @@ class Source(Declared):
 
     def owner_now(self) -> str:
         """Who answers for the system today."""
-        return self.owner_on(datetime.now(CHINA).date())
+        return self.owner_on(today())
 
     @field_validator("owner", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ renewed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,26 +40,29 @@ FOLDER = "contracts"
 _STANDARD = "v3.1.0"
 _FIELD = "onewindowField"
 _LOGICAL = (
-    (r"BOOL|BIT", "boolean"),
+    (r"BOOL(EAN)?\b|BIT\b", "boolean"),
     (r"TIMESTAMP|DATETIME", "timestamp"),
-    (r"DATE", "date"),
-    (r"TIME", "time"),
-    (r"INT|SERIAL", "integer"),
+    (r"DATE\b", "date"),
+    (r"TIME\b", "time"),
+    (r"(TINY|SMALL|MEDIUM|BIG)?INT(EGER)?\b|(BIG|SMALL)?SERIAL\b", "integer"),
     (r"NUMERIC|DECIMAL|REAL|FLOAT|DOUBLE|NUMBER|MONEY", "number"),
     (r"JSON|OBJECT", "object"),
-    (r"ARRAY|\[\]", "array"),
+    (r"ARRAY", "array"),
 )
 _ADDED, _REMOVED, _RENAMED, _RETYPED, _KEY, _VOLUME = "added", "removed", "renamed", "retyped", "key", "volume"
 _ROWS = "rowCount"
+_NOTHING = "null"  # the type of a column of an API that says nothing in the records that were looked at
 
 
 class Drift(NamedTuple):
-    """One way in which a source is not as agreed. ``needs``: what reads the column; of the number of rows there is none."""
+    """One way in which a source is not as agreed. ``needs``: what reads the column; of the number of rows there is none.
+    ``instead``: what a column may be called now."""
 
     kind: str
     column: str
     text: str
     needs: tuple[str, ...] = ()
+    instead: str = ""
 
 
 def agree(
@@ -78,10 +82,10 @@ def shown(source: Source, there: Iterable[Dataset]) -> dict[str, Dataset]:
     """What of a source's datasets there is to be seen, by the dataset's name."""
     by_name = {each.name: each for each in there}
     names = {
-        dataset: [f"{item.schema_name}.{item.table}", item.table or dataset]
+        dataset: f"{item.schema_name}.{item.table}" if item.schema_name else item.table or dataset
         for dataset, item in source.datasets.items()
     }
-    found = {dataset: next(filter(None, map(by_name.get, tries)), None) for dataset, tries in names.items()}
+    found = {dataset: by_name.get(name) for dataset, name in names.items()}
     return {dataset: each for dataset, each in found.items() if each is not None and each.columns}
 
 
@@ -97,13 +101,27 @@ def _agreed(
     about: dict[str, Any] = {"dataset": f"{source.system}.{dataset}", "file": str(path), "columns": len(seen.columns)}
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(new.to_yaml(), encoding="utf-8")
+        _write(path, new)
         return {**about, "state": "made", "drift": []}
     old = read(path)
-    drift = [each._asdict() for each in drifts(old, source.datasets[dataset], seen)]
+    drift = list(drifts(old, source.datasets[dataset], seen))
     if drift and renew:
-        path.write_text(renewed(old, new).to_yaml(), encoding="utf-8")
-    return {**about, "state": ("renewed" if renew else "drifted") if drift else "as agreed", "drift": drift}
+        _write(path, renewed(old, new, drift))
+    return {
+        **about,
+        "state": ("renewed" if renew else "drifted") if drift else "as agreed",
+        "drift": [each._asdict() for each in drift],
+    }
+
+
+def _write(path: Path, contract: OpenDataContractStandard) -> None:
+    """As a whole, or not at all: a person's words are in it."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(contract.to_yaml())
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
 
 
 def findings(deployment: Deployment, source: Source, connector: Connector) -> Iterator[Finding]:
@@ -138,7 +156,7 @@ def read(path: Path) -> OpenDataContractStandard:
     try:
         found = OpenDataContractStandard.from_string(path.read_text(encoding="utf-8"))
         _columns(found)
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError, TypeError, LookupError) as error:
+    except (OSError, ValidationError, yaml.YAMLError, UnicodeDecodeError, TypeError, LookupError) as error:
         raise ContractUnreadable(
             f"{path.name} is no contract of the Open Data Contract Standard with one schema: {_said(error)}",
             fix="correct it, or move it away and let it be made anew: onewindow source contract",
@@ -192,7 +210,7 @@ def _property(name: str, kind: str, declared: DatasetSource) -> SchemaProperty:
         name=name,
         physicalName=name,
         physicalType=kind,
-        logicalType=next((logical for form, logical in _LOGICAL if re.search(form, kind.upper())), "string"),
+        logicalType=next((logical for form, logical in _LOGICAL if re.match(form, kind.upper())), "string"),
         businessName=about.chinese if about else None,
         description=about.english if about else None,
         primaryKey=True if name in declared.key else None,
@@ -241,7 +259,7 @@ def drifts(contract: OpenDataContractStandard, declared: DatasetSource, seen: Da
         needs = _needs(declared, name)
         if name in renamed:
             text = f"column {name} is gone, and {renamed[name]}, of the same type, is new: was it renamed?"
-            yield Drift(_RENAMED, name, text + _depends(needs), needs)
+            yield Drift(_RENAMED, name, text + _depends(needs), needs, renamed[name])
         else:
             yield Drift(_REMOVED, name, f"column {name} is gone" + _depends(needs), needs)
     for name in added:
@@ -249,7 +267,7 @@ def drifts(contract: OpenDataContractStandard, declared: DatasetSource, seen: Da
             yield Drift(_ADDED, name, f"column {name} ({seen.columns[name]}) is new; nothing reads it")
     for name, each in agreed.items():
         now = seen.columns.get(name)
-        if now is not None and each.physicalType is not None and now != each.physicalType:
+        if now not in (None, _NOTHING, each.physicalType) and each.physicalType not in (None, _NOTHING):
             needs = _needs(declared, name)
             yield Drift(_RETYPED, name, f"column {name} was {each.physicalType}, and is {now}" + _depends(needs), needs)
     key = [name for name, each in agreed.items() if each.primaryKey]
@@ -295,12 +313,21 @@ def _depends(needs: tuple[str, ...]) -> str:
     return f"; {', '.join(needs)} {'depends' if len(needs) == 1 else 'depend'} on it" if needs else "; nothing reads it"
 
 
-def renewed(old: OpenDataContractStandard, new: OpenDataContractStandard) -> OpenDataContractStandard:
-    """The old contract with the columns, types and keys of the new one, and all else as a person has left it."""
-    known = _columns(old)
+def renewed(
+    old: OpenDataContractStandard, new: OpenDataContractStandard, drift: Iterable[Drift]
+) -> OpenDataContractStandard:
+    """The old contract with the columns, types and keys of the new one, and all else as a person has left it; the least
+    number of rows only where there are fewer now."""
+    known, drift = _columns(old), list(drift)
     schema, fresh = _schema(old), _schema(new)
-    properties = [_merged(known.get(str(each.physicalName)), each) for each in fresh.properties or []]
-    update: dict[str, Any] = {"properties": properties, "quality": fresh.quality or schema.quality}
+    gone = {each.instead: known[each.column] for each in drift if each.kind == _RENAMED}
+    properties = [
+        _merged(known.get(name := str(each.physicalName)) or gone.get(name), each) for each in fresh.properties or []
+    ]
+    update: dict[str, Any] = {"properties": properties}
+    if any(each.kind == _VOLUME for each in drift):
+        own = [each for each in schema.quality or [] if each.metric != _ROWS]
+        update["quality"] = [*(fresh.quality or []), *own]
     return old.model_copy(update={"schema_": [schema.model_copy(update=update)], "version": _raised(old.version)})
 
 
@@ -310,7 +337,7 @@ def _merged(old: SchemaProperty | None, new: SchemaProperty) -> SchemaProperty:
     told = {
         name: value for name, value in new.model_dump(exclude_none=True).items() if getattr(old, name, None) is None
     }
-    from_source = ("physicalType", "logicalType", "primaryKey", "primaryKeyPosition")
+    from_source = ("name", "physicalName", "physicalType", "logicalType", "primaryKey", "primaryKeyPosition")
     return SchemaProperty(**{
         **old.model_dump(exclude_none=True), **told, **{name: getattr(new, name) for name in from_source},
     })  # fmt: skip

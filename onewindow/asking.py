@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts import citizen, texts
+from contracts.dates import today
 from contracts.errors import (
     CodeUnknown,
     IdOnCommandLine,
@@ -50,7 +51,7 @@ def resident_id(deployment: Deployment, given: str | None) -> str:
         raise ResidentUnknown("that is no resident id (32 hexadecimal digits)", fix="see `onewindow resident --help`")
     raw = getpass.getpass("ID number 公民身份号码: ") if sys.stdin.isatty() else sys.stdin.readline()
     try:
-        number, _ = citizen.id_number(raw, on=datetime.now(UTC).date())
+        number, _ = citizen.id_number(raw, on=today())
     except texts.Refused as refused:
         raise ResidentUnknown(
             f"that is no citizen ID number: {REASONS[refused.reason].english}", fix="type it again"

@@ -119,7 +119,7 @@ class LostAndFound:
                 continue  # not ours; it does not know yet what was saved; it was heeded
             log.warning("a dataset is read from an earlier place", topic=topic, why="a person wished it")
             self._passed_on.add((topic, name))
-            readers[topic].seek(Wish(name, json.loads(where)))
+            readers[topic].seek(Wish(name, **json.loads(where)))
             found.append(topic)
         return found
 

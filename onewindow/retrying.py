@@ -14,10 +14,11 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from contracts.dates import day_in_china
 from contracts.errors import QuarantineUnknown, TopicWrong
 from onewindow import asking, damage
 from onewindow.archive import History
-from onewindow.events_log import EventsLog
+from onewindow.events_log import EventsLog, identity
 from onewindow.history import archive_of
 from onewindow.locks import locked
 from onewindow.remapping import declared, live_store, patiently
@@ -65,6 +66,8 @@ def _of_dataset(deployment: Deployment, about: Declared, refused: list[dict[str,
             store, about.system, about.dataset, about.declared,
             owner_on=about.owner_on, hasher=deployment.hasher, partitions=deployment.settings.kafka.partitions,
         )  # fmt: skip
+        about_log = identity(deployment.bootstrap, [intake.topic])
+        store.prepare(about_log.cluster_id, about_log.topic_ids)  # offsets of another log mean other records
         patiently(intake.adopt)
         with closing(EventsLog(deployment.bootstrap, [intake.topic])) as log:
             history = History(archive_of(deployment), log)
@@ -94,11 +97,8 @@ def _of_partition(intake: Intake, history: History, partition: int, rows: list[d
     why = {row["record_key"]: Refused(*(row[name] for name in Refused._fields)) for row in rows}
     counts = Counter[str]()
     for piece in _runs([row["offset"] for row in rows]):
-        try:
-            events = list(_events(history, intake.topic, partition, piece))
-        except TopicWrong:  # retention has dropped them, and no archive has them: they stay refused
-            counts["dropped"] += len(piece)
-            continue
+        events = _events(history, intake.topic, partition, piece)
+        counts["dropped"] += len(piece) - len(events)  # they stay refused
         for on, of_the_day in groupby(events, key=_written_on):
             items = [incoming(event) for event in of_the_day]
             counts += patiently(partial(intake.decide_again, partition, why, items, on))
@@ -117,11 +117,21 @@ def _runs(offsets: Sequence[int]) -> Iterator[list[int]]:
         yield run
 
 
-def _events(history: History, topic: str, partition: int, offsets: Sequence[int]) -> Iterator[Any]:
+def _events(history: History, topic: str, partition: int, offsets: Sequence[int]) -> list[Any]:
+    """The events at these offsets, but for those that retention has dropped and no archive has."""
     wanted = set(offsets)
-    for _, _, records in history.records(topic, partition, offsets[0], offsets[-1] + 1):
-        yield from (record for record in records if record.offset in wanted)
+    try:
+        return [
+            record
+            for _, _, records in history.records(topic, partition, offsets[0], offsets[-1] + 1)
+            for record in records
+            if record.offset in wanted
+        ]
+    except TopicWrong:  # the first is gone, and who knows how many behind it
+        half = len(offsets) // 2
+        parts = (offsets[:half], offsets[half:]) if half else ()
+        return [record for part in parts for record in _events(history, topic, partition, part)]
 
 
 def _written_on(event: Any) -> date:
-    return datetime.fromtimestamp((event.timestamp or 0) / 1_000, UTC).date()
+    return day_in_china(datetime.fromtimestamp((event.timestamp or 0) / 1_000, UTC))

@@ -12,13 +12,13 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from connectors.base import Delete, Page, Upsert
+from contracts.dates import today
 from contracts.identity import Hasher
 from contracts.sources import DatasetSource
 from streams.intake import content_print
@@ -53,7 +53,7 @@ class Reading:
 
     def __init__(self, system: str, dataset: str, declared: DatasetSource, hasher: Hasher) -> None:
         self._system, self._dataset, self._hasher = system, dataset, hasher
-        self._map = RecordMap(declared, today=datetime.now(UTC).date())
+        self._map = RecordMap(declared, today=today())
 
     def key(self, change: Upsert | Delete) -> str:
         """The record key, as it is outside of the source."""

@@ -23,15 +23,14 @@ from streams.store import Halt, Store
 
 def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
     """The findings of each source's check, with the exit code that each stands for."""
-    found = []
+    found: list[dict[str, Any]] = []
     for source in deployment.sources if name is None else [_source(deployment, name)]:
         try:
             with closing(_opened(deployment, source)) as connector:
-                findings = [*connector.check(), *agreements.findings(deployment, source, connector)]
+                for told in (connector.check(), agreements.findings(deployment, source, connector)):
+                    found.extend(_finding(item.level, item.subject, item.text, item.error) for item in told)
         except OneWindowError as error:
             found.append(_finding("fail", source.system, str(error), error))
-            continue
-        found.extend(_finding(item.level, item.subject, item.text, item.error) for item in findings)
     return found
 
 
@@ -149,10 +148,14 @@ def seek(deployment: Deployment, name: str, place: str | None, *, do: bool) -> d
     if engine is not None:
         try:
             topic, store = department_topic(source.system, dataset), Store(engine)
-            if found is None:
+            if found is None or saved is None:
                 store.wish(topic, saved.reading if saved is not None else 0)
             else:
-                store.wish_from(topic, secrets.token_hex(8), json.dumps(dict(found.position)))
+                store.wish_from(
+                    topic,
+                    secrets.token_hex(8),
+                    json.dumps({"position": dict(found.position), "reading": saved.reading}),
+                )
         finally:
             engine.dispose()
     return {

@@ -55,10 +55,12 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wish(NamedTuple):
-    """A person's wish that a dataset be read from this position on, and a name that no other wish has."""
+    """A person's wish that a dataset be read from this position on, and a name that no other wish has. ``reading``: the one
+    that had come past it; another reading has to come there by itself."""
 
     name: str
     position: dict[str, Any]
+    reading: int
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ def claim(
     wait_s: float = 30.0,
 ) -> Saved:
     """Take the next epoch of a dataset, carry its position over (not with ``restart``; ``seek``: the one of that wish in its
-    place), and tombstone older epochs.
+    place, unless the dataset is being read from its beginning since), and tombstone older epochs.
 
     The topic's end tells how many events a crash left there beyond what was saved. An end that is too low is a loss, and
     is carried over as such, until ``restart`` reads all of it again.
@@ -121,12 +123,13 @@ def claim(
         while True:
             old = found.latest or Saved(epoch=0)
             anew = restart or old.position is None
+            goes_back = seek is not None and not anew and old.snapshot_done and old.reading == seek.reading
             mine = msgspec.structs.replace(
                 old,
                 epoch=old.epoch + 1,
                 reading=old.epoch + 1 if anew else old.reading,
                 numbers=() if anew else old.numbers,
-                position=None if anew else seek.position if seek is not None else old.position,
+                position=None if anew else seek.position if seek is not None and goes_back else old.position,
                 sought=seek.name if seek is not None else old.sought,
                 again=in_topic - old.published if restart else max(old.again, in_topic - old.published),
                 snapshot_done=old.snapshot_done and not restart,

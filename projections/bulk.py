@@ -161,6 +161,20 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> N
 
 
 @cache
+def _ensure(table: sa.Table, postgresql: bool) -> str:
+    columns = list(table.columns)
+    source = f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))}"
+    values = source if postgresql else f"VALUES ({', '.join('?' * len(columns))})"
+    return f'INSERT INTO "{table.name}" ({_names(columns)}) {values} ON CONFLICT DO NOTHING'
+
+
+def ensure(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert those rows whose keys are not there, in the order of their keys; waits for a transaction that inserts one too."""
+    if rows:
+        _send(connection, _ensure(table, is_postgresql(connection)), list(table.columns), rows)
+
+
+@cache
 def _upsert(table: sa.Table, postgresql: bool, add: bool) -> str:
     columns, keys = list(table.columns), _keys(table)
     rest = [column for column in columns if not column.primary_key]

@@ -8,7 +8,8 @@ A live assertion that names a household is a row of ``household_member``; a hous
 - where nobody is left, there is no row.
 
 So a household is a function of its members, and they of the live assertions. Workers that hold two of its members wait for
-each other at its row before they read the members (``bulk.Collision`` where it is new to both).
+each other at its row before they read the members; where there is none yet, each puts an empty one there first. (Members of one
+household lie next to each other in their register and in different partitions: two workers that load it meet in every batch.)
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Key = tuple[str, str, str]
 
 _SAID = ("household_relation", "community_code", "household_building", "household_unit", "household_room")
 _HEAD = ("02", "01")
-_OLD = ("household_number", "community_code")
+_OLD = ("household_number", "community_code", "members")
+_EMPTY = (*[None] * (len(household.c) - 4), 0)  # behind the key: no place, no head, no members
 _MEMBER = tuple(household_member.c.keys())
 _RESIDENT, _NUMBER, _RELATION = (_MEMBER.index(name) for name in ("resident_id", "household_number", "relation"))
 _PLACE = _RELATION + 1
@@ -47,7 +49,7 @@ class Households:
     def __init__(self, view: sa.Connection, moves: Mapping[Key, Move]) -> None:
         self._moves = moves
         self._codes: dict[Key, str | None] = {}
-        """The community of each household that is stored."""
+        """The community of each household that was there before the batch."""
         self._members: dict[Key, dict[Key, bulk.Row]] = {}
         self._find(view)
         for key, (before, after) in moves.items():
@@ -62,6 +64,7 @@ class Households:
             for row in filter(None, move):
                 wanted.setdefault(row[:2], set()).add(row[_NUMBER])
                 self._members[_of(row)] = {}
+        bulk.ensure(view, household, [(*key, *_EMPTY) for key in sorted(self._members)])
         finds: list[bulk.Find] = []
         for (system, dataset), numbers in sorted(wanted.items()):
             among, equal = sorted(numbers), {"system": system, "dataset": dataset}
@@ -69,30 +72,29 @@ class Households:
             finds.append(bulk.Find(household_member, _MEMBER, "household_number", among, equal))
         found = iter(bulk.find_all(view, finds))
         for (system, dataset), stored, members in zip(sorted(wanted), found, found, strict=True):
-            self._codes |= {(system, dataset, number): code for number, code in stored}
+            if len(stored) < len(wanted[system, dataset]):  # one was emptied in between: nobody's row would be locked
+                raise bulk.Collision(household.name)
+            self._codes |= {(system, dataset, number): code for number, code, count in stored if count}
             for row in members:
                 self._members[_of(row)][row[:3]] = row
 
     def write(self, view: sa.Connection, deltas: Deltas) -> None:
-        """Write members, then households, and count these. Raises bulk.Collision as ``bulk.insert`` does."""
-        new: list[bulk.Row] = []
-        known: list[bulk.Row] = []
-        gone: list[bulk.Row] = []
+        """Write members, then households, and count these."""
+        full: list[bulk.Row] = []
+        empty: list[bulk.Row] = []
         for key, members in self._members.items():
-            stored = key in self._codes
-            if stored:
+            if key in self._codes:
                 deltas.count_household(self._codes[key], -1)
             if members:
                 row = _household(key, members.values())
                 deltas.count_household(row[3], 1)
-                (known if stored else new).append(row)
-            elif stored:
-                gone.append(key)
+                full.append(row)
+            else:
+                empty.append(key)
         bulk.upsert(view, household_member, [after for _, after in self._moves.values() if after is not None])
         bulk.delete(view, household_member, [key for key, (_, after) in self._moves.items() if after is None])
-        bulk.insert(view, household, new)
-        bulk.upsert(view, household, known)
-        bulk.delete(view, household, gone)
+        bulk.upsert(view, household, full)
+        bulk.delete(view, household, empty)
 
 
 def membership(key: Key, resident_id: str, fields: Mapping[str, Value]) -> bulk.Row | None:

@@ -129,7 +129,10 @@ household_member = sa.Table(
     comment="家庭成员 / household member: one row per record that says to which household a resident belongs",
 )
 sa.Index("household_member_resident", household_member.c.resident_id)
-sa.Index("household_member_household", household_member.c.household_number)
+# All three columns: without statistics a database takes the primary key for the first two, and reads the whole register.
+sa.Index(
+    "household_member_household", *(household_member.c[name] for name in ("system", "dataset", "household_number"))
+)
 
 household = sa.Table(
     "household",

@@ -20,6 +20,7 @@ import msgspec
 import sqlalchemy as sa
 
 from contracts.changes import MARKS, FastChange, FastSource, Unreadable, decode, version
+from contracts.dates import day_in_china
 from contracts.errors import DatasetPaused, OutOfStep, SourceSick
 from contracts.events import REMAP_ORIGIN, RESIDENT_TOPIC
 from contracts.identity import Hasher, partition_of
@@ -109,12 +110,12 @@ class Intake:
         self._use(declared)
 
     def _use(self, declared: DatasetSource) -> None:
-        self.declared, self.map = declared, RecordMap(declared, today=self._now().date())
+        self.declared, self.map = declared, RecordMap(declared, today=day_in_china(self._now()))
         self.mapping, self.meaning = fingerprints(declared)
 
     @property
     def owner(self) -> str:
-        """Who mends what is refused now."""
+        """Who answers for the dataset on the day by which it is judged now."""
         return self._owner_on(self.map.today)
 
     def adopt(self) -> bool:
@@ -132,7 +133,7 @@ class Intake:
         that was found before; OutOfStep when another worker has a partition; DatabaseUnreachable.
         """
         moment = self._now()
-        self.map.today = moment.date()
+        self.map.today = day_in_china(moment)
         partitions = [batch.partition for batch in batches]
         keys = list({item.key for batch in batches for item in batch.records})
         with collector_paused(), writing(self._store.engine) as connection:

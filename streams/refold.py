@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from contracts.dates import day_in_china
 from contracts.events import RESIDENT_TOPIC
 from contracts.identity import Hasher
 from contracts.sources import DatasetSource
@@ -110,7 +111,7 @@ class Refold:
 
 def _pieces(records: Sequence[Any]) -> Iterator[list[Any]]:
     """At most so many at once, all written on one day."""
-    for _, group in groupby(records, key=lambda record: _written_at(record).date()):
+    for _, group in groupby(records, key=lambda record: day_in_china(_written_at(record))):
         of_the_day = list(group)
         for start in range(0, len(of_the_day), _BATCH):
             yield of_the_day[start : start + _BATCH]

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from contracts import dates
 from contracts.errors import (
     DatasetUnknown,
     KeyUnknown,
@@ -52,7 +52,7 @@ def add(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     _raise_if_there(deployment, wish.system, target)
     origin = origin_of(wish.origin)
     names = _names(wish.datasets)
-    today = datetime.now(UTC).date()
+    today = dates.today()
     proposals: list[Proposal] = []
     left_out: list[LeftOut] = []
     seen: set[str] = set()

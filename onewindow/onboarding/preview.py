@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from contracts.citizen import masked
+from contracts.dates import today
 from contracts.errors import DatasetUnknown
 from contracts.reasons import REASONS
 from contracts.sources import DatasetSource
@@ -49,7 +49,7 @@ def preview(
 def _previewed(
     declared: DatasetSource, records: Sequence[tuple[str, dict[str, Any]]], rows: int, *, openly: bool
 ) -> dict[str, Any]:
-    reader = RecordMap(declared, today=datetime.now(UTC).date())
+    reader = RecordMap(declared, today=today())
     refused, filled = Counter[str](), Counter[str]()
     chosen: list[dict[str, Any]] = []
     filtered = accepted = 0

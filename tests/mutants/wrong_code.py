@@ -104,7 +104,7 @@ MUTANTS = [
     Mutant(
         "a row stays when nobody is left: a household",
         "projections/households.py",
-        "                gone.append(key)",
+        "                empty.append(key)",
         "                pass",
         "tests/projections/test_residents.py::test_who_moves_leaves_one_household_for_another_and_an_empty_one_is_gone",
     ),

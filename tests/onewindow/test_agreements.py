@@ -11,8 +11,10 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from contracts.errors import ContractUnreadable, TableMissing
-from onewindow import sources
+from connectors.base import Dataset
+from connectors.sql import SqlConnector
+from contracts.errors import ContractUnreadable, SourceUnreachable, TableMissing
+from onewindow import agreements, sources
 from onewindow.settings import Deployment
 
 MADE = "create table person(nr integer primary key, gmsfhm varchar(18) not null, xm text, xb char(1), bz varchar(20), at text)"
@@ -142,14 +144,27 @@ def test_a_renewed_contract_keeps_what_a_person_wrote(town):
     document["description"]["limitations"] = "not before 1998"
     document["schema"][0]["properties"][2]["description"] = "as in the household register"
     document["schema"][0]["properties"][2]["tags"] = ["checked"]
+    document["schema"][0]["properties"][3]["description"] = "1 is male"
+    ours = {"type": "sql", "query": "select 1", "mustBe": 1}
+    document["schema"][0]["quality"] = [document["schema"][0]["quality"][0] | {"mustBeGreaterOrEqualTo": 42}, ours]
     town.file.write_text(yaml.safe_dump(document, allow_unicode=True))
-    town.run("alter table person add column phone text", "alter table person drop column bz")
-    assert town.agree(renew=True) == (True, "renewed", {("added", "phone"), ("removed", "bz")})
+    town.run(
+        "alter table person add column phone text",
+        "alter table person drop column bz",
+        "alter table person rename column xb to sex",
+    )
+    assert town.agree(renew=True) == (True, "renewed", {("added", "phone"), ("removed", "bz"), ("renamed", "xb")})
     assert town.agree() == (True, "as agreed", set())
     document = yaml.safe_load(town.file.read_text())
     columns = {each["name"]: each for each in document["schema"][0]["properties"]}
     assert (document["version"], document["description"]["limitations"]) == ("1.1.0", "not before 1998")
     assert (columns["xm"]["description"], columns["xm"]["tags"]) == ("as in the household register", ["checked"])
+    assert columns["sex"]["description"] == "1 is male"
+    assert [each.get("mustBeGreaterOrEqualTo") for each in document["schema"][0]["quality"]] == [42, None]
+    town.run("delete from person where nr >= 30")
+    assert town.agree(renew=True) == (True, "renewed", {("volume", "")})
+    quality = yaml.safe_load(town.file.read_text())["schema"][0]["quality"]
+    assert [each.get("mustBeGreaterOrEqualTo") for each in quality] == [28, None]
     assert "phone" in columns
     assert "bz" not in columns
 
@@ -171,3 +186,36 @@ def test_of_what_is_not_there_nothing_is_agreed(town):
     with pytest.raises(TableMissing):
         town.agree()
     assert not town.file.exists()
+
+
+def test_a_check_keeps_its_own_lines_when_the_contract_can_not_be_compared(town, monkeypatch):
+    town.agree()
+
+    def broken(_):
+        raise SourceUnreachable("it went away", fix="wait")
+
+    monkeypatch.setattr(SqlConnector, "discover", broken)
+    levels = [(each["level"], each["code"]) for each in sources.check(town.deployment, "mz")]
+    assert levels.count(("ok", None)) >= 2
+    assert levels[-1] == ("fail", "OW-1201")
+
+
+@pytest.mark.parametrize(
+    ("physical", "logical"),
+    [("INTEGER", "integer"), ("bigint unsigned", "integer"), ("INTERVAL", "string"), ("POINT", "string"), ("DATE", "date"),
+     ("DATETIME", "timestamp"), ("ENUM('DATE','X')", "string"), ("DECIMAL(12, 2)", "number"), ("BOOLEAN", "boolean"),
+     ("VARBIT", "string"), ("VARCHAR(18)", "string"), ("text", "string")],
+)  # fmt: skip
+def test_what_a_type_of_a_database_means(town, physical, logical):
+    seen = Dataset("person", {"nr": physical}, ("nr",))
+    contract = agreements.made(town.deployment.dataset("mz.person")[0], "person", seen)
+    assert agreements._columns(contract)["nr"].logicalType == logical
+
+
+def test_a_column_of_an_api_that_says_nothing_for_once_has_not_drifted(town):
+    source, _ = town.deployment.dataset("mz.person")
+    agreed = agreements.made(
+        source, "person", Dataset("person", {"nr": "integer", "swrq": "text", "bz": "null"}, ("nr",))
+    )
+    now = Dataset("person", {"nr": "integer", "swrq": "null", "bz": "text"}, ("nr",))
+    assert list(agreements.drifts(agreed, source.datasets["person"], now)) == []

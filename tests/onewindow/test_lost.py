@@ -255,12 +255,12 @@ def test_a_wish_to_go_back_is_passed_on_until_a_position_was_saved_with_it(store
     person = Reader("person")
     store.prepare("cluster", {})
     lost = LostAndFound(store.engine, [person], lambda: Ends({}))
-    store.wish_from(PERSON, "w1", '{"low": "2026-01-01"}')
+    store.wish_from(PERSON, "w1", '{"position": {"low": "2026-01-01"}, "reading": 1}')
     assert (lost.look(), person.wishes) == ([], []), "it does not know yet what was saved"
     person.progress = Progress("hrss", "person", epoch=3)
     assert lost.look() == [PERSON]
     assert lost.look() == []
-    assert person.wishes == [Wish("w1", {"low": "2026-01-01"})]
+    assert person.wishes == [Wish("w1", {"low": "2026-01-01"}, 1)]
     restarted = Reader("person")
     restarted.progress = Progress("hrss", "person", epoch=4)
     assert LostAndFound(store.engine, [restarted], lambda: Ends({})).look() == [PERSON], (
@@ -268,5 +268,5 @@ def test_a_wish_to_go_back_is_passed_on_until_a_position_was_saved_with_it(store
     )
     restarted.progress = Progress("hrss", "person", epoch=5, sought="w1")
     assert LostAndFound(store.engine, [restarted], lambda: Ends({})).look() == []
-    store.wish_from(PERSON, "w2", "{}")
+    store.wish_from(PERSON, "w2", '{"position": {}, "reading": 1}')
     assert lost.look() == [PERSON]

@@ -60,8 +60,9 @@ def test_each_is_found_among_the_others(city):
     assert again(city, city) == {"released": 20}
 
 
-def test_what_retention_has_dropped_stays_refused_and_holds_up_nobody(city, monkeypatch):
-    monkeypatch.setattr(retrying, "_NEAR", 0)
+@pytest.mark.parametrize("near", [0, 2_000], ids=["each by itself", "all read together"])
+def test_what_retention_has_dropped_stays_refused_and_holds_up_nobody(city, monkeypatch, near):
+    monkeypatch.setattr(retrying, "_NEAR", near)
     for number in range(20):
         city.change(str(number), care="3", id="")
     city.decide()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import pytest
 from kafka.record import MemoryRecords
 from services import BrokerProcess, broker_process
@@ -475,7 +476,7 @@ def test_going_back_to_an_earlier_place_is_a_new_epoch_of_the_same_reading(broke
     source = Source(20)
     run = started(source)
     run.until(lambda now: now.state == "live")
-    run.producer.seek(Wish("w1", {"done": 15}))
+    run.producer.seek(Wish("w1", {"done": 15}, reading=1))
     run.until(lambda now: now.epoch == 2 and now.state == "live" and now.published == 25)
     assert run.producer.progress.sought == "w1"
     run.end()
@@ -490,13 +491,30 @@ def test_going_back_to_an_earlier_place_is_a_new_epoch_of_the_same_reading(broke
     assert (again.producer.progress.sought, again.producer.progress.published) == ("w1", 25)
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_a_wish_to_go_back_breaks_off_no_reading_from_the_beginning(broker, system, started, done):
+    """Whatever it has not come to yet would never be read."""
+    run = started(Source(20))
+    run.until(lambda now: now.state == "live")
+    run.end()
+    with closing(Publisher(broker.bootstrap, "test")) as publisher:
+        begun = claim(publisher, broker.bootstrap, system, "d", restart=True)
+        saved = msgspec.structs.replace(begun, position={"done": 3}, snapshot_done=done)
+        publisher.publish(POSITIONS.name, [saved_record(system, "d", saved)])
+        publisher.flush()
+        late = claim(publisher, broker.bootstrap, system, "d", seek=Wish("w1", {"done": 15}, reading=1))
+        assert (late.position, late.reading, late.sought) == ({"done": 3}, 2, "w1")
+        mine = claim(publisher, broker.bootstrap, system, "d", seek=Wish("w2", {"done": 2}, reading=2))
+        assert mine.position == ({"done": 2} if done else {"done": 3})
+
+
 def test_reading_from_the_beginning_fulfils_a_wish_to_go_back_too(broker, system, started):
     source = Source(20)
     run = started(source)
     run.until(lambda now: now.state == "live")
     run.producer.halt(halted=True)
     run.until(lambda now: now.state == "paused")
-    run.producer.seek(Wish("w1", {"done": 15}))
+    run.producer.seek(Wish("w1", {"done": 15}, reading=1))
     run.producer.reread()
     run.producer.halt(halted=False)
     run.until(lambda now: now.state == "live" and now.sought == "w1" and now.published >= 40)

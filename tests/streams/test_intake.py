@@ -87,6 +87,14 @@ def test_a_new_record_is_asserted_of_its_resident(desk):
     assert desk.books() == {"accepted": 1}
 
 
+def test_what_lies_in_the_future_is_told_by_the_day_in_china(desk):
+    """Who is born and reported before eight in the morning there is born today, not tomorrow."""
+    desk.intake._now = lambda: datetime(2026, 11, 27, 20, tzinfo=UTC)
+    desk.intake._owner_on = lambda day: f"owner of {day}"
+    desk.take(desk.change("1"))
+    assert (desk.intake.map.today, desk.intake.owner) == (date(2026, 11, 28), "owner of 2026-11-28")
+
+
 def test_the_same_content_again_is_a_duplicate(desk):
     desk.take(desk.change("1"), desk.change("1", position=2), desk.change("1", epoch=2, position=0))
     assert len(desk.events()) == 1
