@@ -99,7 +99,7 @@ MUTANTS = [
         "projections/households.py",
         "among, equal, lock=True))",
         "among, equal))",
-        f"{_ENGINE_TESTS}::test_two_workers_add_members_to_one_household",
+        f"{_ENGINE_TESTS}::test_who_has_read_a_households_members_keeps_others_from_it_until_it_has_written",
     ),
     Mutant(
         "a row stays when nobody is left: a household",

@@ -32,8 +32,10 @@ from viewcases import (
 from contracts.errors import AnotherLog, DatabaseUnreachable, LogTooShort, LogTrimmed, OutOfStep, ViewOutdated
 from contracts.events import EventUnreadable, ResidentEvent
 from projections import bulk
+from projections.communities import Deltas
 from projections.databases import open_view, reading, writing
 from projections.engine import Arrival, Gap, LogBatch, LogIdentity, Taken, ViewEngine
+from projections.households import Households
 from projections.reading import gaps
 from projections.residents import Residents
 from projections.tables import assertion, community, gap, household, meaning, metadata, origin, position, resident
@@ -560,6 +562,37 @@ def test_two_workers_add_members_to_one_household(postgres_views: Views, known: 
     (other,) = arrivals([asserted("grid.home/2", 1, "y", household_number="12", household_relation="20")])
     assert [taken.applied for taken in taken_beside(view, (0, head), (1, other))] == [1, 1]
     assert rows(view, household, "head_resident_id", "members") == [("x", 2 + known)]
+
+
+def test_who_has_read_a_households_members_keeps_others_from_it_until_it_has_written(
+    postgres_views: Views, monkeypatch: pytest.MonkeyPatch
+):
+    read, go_on, write = threading.Event(), threading.Event(), Households.write
+
+    def pausing(self: Households, view: sa.Connection, deltas: Deltas) -> None:
+        if not read.is_set():
+            read.set()
+            assert go_on.wait(10)
+        write(self, view, deltas)
+
+    view = postgres_views.new()
+    feed(view, asserted("grid.home/0", 1, "w", household_number="12"), partition=2)
+    monkeypatch.setattr(Households, "write", pausing)
+    (head,) = arrivals([asserted("grid.home/1", 1, "x", household_number="12", household_relation="02")])
+    (other,) = arrivals([asserted("grid.home/2", 1, "y", household_number="12", household_relation="20")])
+    work = [
+        threading.Thread(target=view.take, args=(TOPIC, place), kwargs={"first": 0, "to": 1, "arrivals": [each]})
+        for place, each in enumerate((head, other))
+    ]
+    work[0].start()
+    assert read.wait(10)
+    work[1].start()
+    work[1].join(0.3)
+    assert work[1].is_alive()
+    go_on.set()
+    for each in work:
+        each.join(10)
+    assert rows(view, household, "head_resident_id", "members") == [("x", 3)]
 
 
 def test_two_workers_on_one_partition_take_turns(postgres_views: Views):
