@@ -29,6 +29,7 @@ the source writes.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -267,6 +268,10 @@ class SqlConnector:
             raise PlaceUnknown(f"{name}: {table.cursor.name} holds points in time, and --to is none",
                                fix="write it as 2026-11-01 08:00:00")  # fmt: skip
         dialect, stands = self._engine.dialect.name, after["low"] if table.timed else after["cursor"]
+        compared_as_text = dialect == "sqlite" or isinstance(table.cursor.type, sa.String)
+        if compared_as_text and isinstance(value, str) and not _shape(str(after["cursor"])).startswith(_shape(value)):
+            raise PlaceUnknown(f"{name}: {table.cursor.name} is text, and --to is written otherwise than it is there",
+                               fix=f"write it in the form {_shape(str(after['cursor']))}")  # fmt: skip
         at = bound(dialect, table.cursor, value)
         with self._engine.connect() as connection:
             ahead = stands is None or connection.scalar(sa.select(at > bound(dialect, table.cursor, stands)))
@@ -658,3 +663,8 @@ def _later(cursor: Any, clock: str | None) -> bool:
 def _not_before(cursor: Any, low: datetime) -> bool:
     at = _comparable(moment(cursor), low)
     return at is None or at >= low
+
+
+def _shape(text: str) -> str:
+    """How a value is written: its digits as noughts."""
+    return re.sub(r"\d", "0", text)

@@ -104,6 +104,19 @@ def test_a_place_that_is_none_or_lies_ahead_is_refused(table, connector):
         connector.sought("person", position | {"phase": "snapshot"}, table.at(3))
 
 
+@pytest.mark.parametrize("place", ["2026-01-03T08:00:00", "20260103", "2026-01-03 08:00:00Z"])
+def test_text_is_compared_with_text_of_the_same_form_alone(tmp_path, place):
+    """2026-01-03T08 comes after 2026-01-03 23 as text: what lies between would be left out, or be said to lie ahead."""
+    table = Table(f"sqlite:///{tmp_path}/hrss.db", "timestamp")
+    connector = table.connector()
+    _, position = look(connector)
+    with pytest.raises(PlaceUnknown, match="written otherwise"):
+        connector.sought("person", position, place)
+    assert connector.sought("person", position, "2026-01-03").rows == 18
+    connector.close()
+    table.engine.dispose()
+
+
 def test_a_table_without_a_cursor_has_no_place(table):
     whole = table.connector(cursor=None)
     with pytest.raises(PlaceUnknown, match="has no cursor"):
