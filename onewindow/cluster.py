@@ -19,6 +19,7 @@ from producers.topics import POSITIONS, TopicSpec, ensure_topics
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _SAFE = ("min.insync.replicas", "unclean.leader.election.enable")
 _AT_LEAST = ("retention.ms", "retention.bytes", "min.insync.replicas")
+_DAY_MS = 86_400_000
 _WAIT_S = 10.0
 _CONSUMER = "CONSUMER"  # in the recipes: a system that reads the community's events
 
@@ -29,7 +30,9 @@ def wanted(deployment: Deployment) -> list[TopicSpec]:
     safe = {}
     if kafka.replication > 1:  # one replica less may be away without a halt, and none that lags may lead
         safe = dict(zip(_SAFE, (str(kafka.replication - 1), "false"), strict=True))
-    events = [TopicSpec(name, kafka.partitions, FOREVER | safe) for name in [*deployment.topics(), RESIDENT_TOPIC]]
+    days = deployment.settings.archive.topics_days
+    kept = FOREVER if days is None else FOREVER | {"retention.ms": str(round(days * _DAY_MS))}
+    events = [TopicSpec(name, kafka.partitions, kept | safe) for name in [*deployment.topics(), RESIDENT_TOPIC]]
     return [TopicSpec(POSITIONS.name, POSITIONS.partitions, POSITIONS.configs | safe), *events]
 
 

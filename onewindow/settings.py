@@ -80,9 +80,11 @@ class StreamsSettings(_Part):
 
 
 class ArchiveSettings(_Part):
-    """Where ``onewindow archive write`` keeps what the topics will drop."""
+    """Where ``onewindow archive write`` keeps what the topics will drop. ``topics_days``: how long the topics keep events at
+    least, where the archive is written more often than that; None: for ever."""
 
     directory: str = "archive"
+    topics_days: float | None = Field(None, ge=1)
 
 
 class Settings(BaseSettings):

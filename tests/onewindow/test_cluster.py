@@ -98,6 +98,19 @@ def test_what_is_too_low_is_raised_and_what_is_higher_is_kept(own, deployment, s
     assert settings(own.bootstrap, refused)["cleanup.policy"] == "delete"
 
 
+def test_where_an_archive_is_written_the_topics_may_keep_less(own, deployment, system, monkeypatch):
+    monkeypatch.setenv("ONEWINDOW_ARCHIVE__TOPICS_DAYS", "7")
+    department, refused = f"department.{system}.person", f"quarantine.{system}.person"
+    create(own.bootstrap, department, retention_ms="3600000")
+    create(own.bootstrap, refused, retention_ms="-1")
+    on = deployment(own.bootstrap)
+    assert [one["wanted"] for one in item(cluster.plan(on), department)["differences"]] == ["604800000"]
+    assert item(cluster.plan(on), refused)["differences"] == []  # longer than it must be
+    assert cluster.apply(on)["as_declared"] is True
+    assert settings(own.bootstrap, department)["retention.ms"] == "604800000"
+    assert settings(own.bootstrap, refused)["retention.ms"] == "-1"
+
+
 def test_a_number_of_partitions_is_never_changed(own, deployment, system):
     create(own.bootstrap, f"department.{system}.person", 2, retention_ms="3600000")
     on = deployment(own.bootstrap)
