@@ -7,6 +7,7 @@ unchanged; ``iso`` makes ISO 8601 of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,34 +76,36 @@ def database_url(text: str, *, system: str) -> URL:
     return url
 
 
+_Prepare = Callable[[Any, Any], None]
+"""Makes a new connection of a driver ready."""
+
+
 def engine(url: URL, *, connections: int) -> Engine:
     """An engine whose connections only read, commit nothing and wait for nobody long."""
-    options: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
-    if url.get_backend_name() == "sqlite":  # opened for each statement: the file may be replaced by another
-        made = sa.create_engine(_existing(url), poolclass=sa.NullPool, **options)
-        event.listen(made, "connect", _prepare_sqlite)
-        return made
-    made = _server_engine(url, connections, options)
-    if url.get_driver_name() == "pymysql":
-        event.listen(made, "connect", _prepare_mysql)
-    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
-        event.listen(made, "connect", prepare_postgres)
-    return made
+    prepared = {"sqlite": _prepare_sqlite, "pymysql": _prepare_mysql, "psycopg": prepare_postgres}
+    return _made(url, connections, prepared, isolation_level="AUTOCOMMIT")
 
 
 def writing_engine(url: URL, *, connections: int) -> Engine:
     """An engine whose transactions may write and wait for nobody long; values come as with ``engine``."""
-    options: dict[str, Any] = {"hide_parameters": True}
+    made = _made(url, connections, {
+        "sqlite": _prepare_sqlite_to_write, "pymysql": _prepare_mysql_to_write, "psycopg": _prepare_postgres_to_write,
+    })  # fmt: skip
     if url.get_backend_name() == "sqlite":
-        made = sa.create_engine(_existing(url), poolclass=sa.NullPool, **options)
-        event.listen(made, "connect", _prepare_sqlite_to_write)
         event.listen(made, "begin", _begin_immediate)
-        return made
-    made = _server_engine(url, connections, options)
-    if url.get_driver_name() == "pymysql":
-        event.listen(made, "connect", _prepare_mysql_to_write)
-    if url.get_backend_name() == "postgresql" and url.get_driver_name() == "psycopg":
-        event.listen(made, "connect", _prepare_postgres_to_write)
+    return made
+
+
+def _made(url: URL, connections: int, prepared: Mapping[str, _Prepare], **options: Any) -> Engine:
+    """``prepared``: what makes a connection ready, by driver."""
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite:  # opened for each statement: the file may be replaced by another
+        made = sa.create_engine(_existing(url), poolclass=sa.NullPool, hide_parameters=True, **options)
+    else:
+        made = _server_engine(url, connections, {"hide_parameters": True, **options})
+    prepare = prepared.get("sqlite" if is_sqlite else url.get_driver_name())
+    if prepare is not None and (url.get_driver_name() != "psycopg" or url.get_backend_name() == "postgresql"):
+        event.listen(made, "connect", prepare)
     return made
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from connectors._dialects import MYSQL
+from connectors.base import Finding
 from connectors.values import declared_columns
 from contracts.citizen import masked
-from contracts.errors import ColumnMissing, SettingInvalid, TableMissing
+from contracts.errors import ColumnMissing, OneWindowError, SettingInvalid, TableMissing
 from contracts.sources import DatasetSource, Source
 
 
@@ -48,6 +49,49 @@ def declared_table(engine: Engine, source: Source, dataset: str, columns: Sequen
                 fix=f"correct datasets.{dataset}, or let the department add the column",
             )
     return table
+
+
+def checked(
+    engine: Engine,
+    url: URL,
+    source: Source,
+    check: Callable[[str, str], Iterator[Finding]],
+    known: Callable[[str | None, SQLAlchemyError], OneWindowError],
+) -> Iterator[Finding]:
+    """Reach the database, then ``check`` each dataset by its subject and name; what that raises is a finding. ``known``: what an
+    error of the driver means, of this dataset or of none."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+    except SQLAlchemyError as error:
+        meant = known(None, error)
+        yield Finding("fail", source.system, str(meant), meant)
+        return
+    yield Finding("ok", source.system, f"{url.set(query={}).render_as_string(hide_password=True)} answers")
+    for dataset in source.datasets:
+        subject = f"{source.system}.{dataset}"
+        try:
+            yield from check(subject, dataset)
+        except SQLAlchemyError as error:
+            meant = known(dataset, error)
+            yield Finding("fail", subject, str(meant), meant)
+        except OneWindowError as error:
+            yield Finding("fail", subject, str(error), error)
+
+
+def is_unique(engine: Engine, table: sa.Table, names: Collection[str]) -> bool:
+    """Whether a primary key or unique index makes these columns together unique."""
+    inspector = sa.inspect(engine)
+    primary = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
+    indexes = inspector.get_indexes(table.name, schema=table.schema)
+    unique: list[list[Any]] = [primary, *(index["column_names"] for index in indexes if index["unique"])]
+    return any(columns and set(columns) <= {*names} for columns in unique)
+
+
+def leads_an_index(engine: Engine, table: sa.Table, name: str) -> bool:
+    """Whether an index begins with this column."""
+    indexes = sa.inspect(engine).get_indexes(table.name, schema=table.schema)
+    return any(index["column_names"][:1] == [name] for index in indexes)
 
 
 def place(table: sa.Table, keys: Sequence[sa.Column[Any]], key: Sequence[Any]) -> str:

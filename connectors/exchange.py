@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from connectors._dialects import MYSQL, clock_query, database_url, engine, known_error, writing_engine
 from connectors._samples import as_record, temporal_as_text
-from connectors._tables import bound, declared_table, later_than, place, table_name
+from connectors._tables import bound, checked, declared_table, is_unique, later_than, leads_an_index, place, table_name
 from connectors.base import Dataset, Delete, Finding, Page, Position, Upsert
 from connectors.sql import SqlConnector
 from connectors.values import joined_key, storable
@@ -394,47 +394,27 @@ class ExchangeConnector:
     def check(self) -> Iterable[Finding]:
         """Reach the database, then for each dataset: table, columns, reading, setting the flag, and what makes that cheap and
         sure. No row is changed."""
-        subject = self._source.system
-        try:
-            with self._reader.connect() as connection:
-                connection.execute(sa.select(sa.literal(1)))
-        except SQLAlchemyError as error:
-            known = self._known(None, error)
-            yield Finding("fail", subject, str(known), known)
-            return
-        yield Finding("ok", subject, f"{self._url.set(query={}).render_as_string(hide_password=True)} answers")
-        for dataset in self._source.datasets:
-            yield from self._check(dataset)
+        return checked(self._reader, self._url, self._source, self._check, self._known)
 
-    def _check(self, dataset: str) -> Iterator[Finding]:
-        subject, name = f"{self._source.system}.{dataset}", table_name(self._source.datasets[dataset])
-        try:
-            table = self._reflected(dataset)
-            yield Finding("ok", subject, f"{name} has the declared columns")
-            with self._reader.connect() as connection:
-                rows = table.page(connection, None, self._page_rows)
-            yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; there is no row that is not read"))
-            self._raise_if_unwritable(dataset, table)
-            written = ", ".join(table.exchange.written)
-            yield Finding("ok", subject, f"setting {written} is allowed: OneWindow marks the rows that it has, and writes nothing else")  # fmt: skip
-            yield from self._check_order(subject, name, table)
-        except SQLAlchemyError as error:
-            known = self._known(dataset, error)
-            yield Finding("fail", subject, str(known), known)
-        except OneWindowError as error:
-            yield Finding("fail", subject, str(error), error)
+    def _check(self, subject: str, dataset: str) -> Iterator[Finding]:
+        table, name = self._reflected(dataset), table_name(self._source.datasets[dataset])
+        yield Finding("ok", subject, f"{name} has the declared columns")
+        with self._reader.connect() as connection:
+            rows = table.page(connection, None, self._page_rows)
+        yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; there is no row that is not read"))
+        self._raise_if_unwritable(dataset, table)
+        written = ", ".join(table.exchange.written)
+        yield Finding("ok", subject, f"setting {written} is allowed: OneWindow marks the rows that it has, and writes nothing else")  # fmt: skip
+        yield from self._check_order(subject, name, table)
 
     def _check_order(self, subject: str, name: str, table: _Table) -> Iterator[Finding]:
-        inspector, exchange, where = sa.inspect(self._reader), table.exchange, (table.table.name, table.table.schema)
-        indexes = inspector.get_indexes(where[0], schema=where[1])
-        primary = inspector.get_pk_constraint(where[0], schema=where[1])["constrained_columns"]
-        unique: list[list[Any]] = [primary, *(index["column_names"] for index in indexes if index["unique"])]
-        if not any(columns and set(columns) <= {*exchange.order} for columns in unique):
+        exchange = table.exchange
+        if not is_unique(self._reader, table.table, exchange.order):
             yield Finding(
                 "warn", subject,
                 f"nothing makes {', '.join(exchange.order)} unique in the source: of rows that share it some may not be read",
             )  # fmt: skip
-        if not any(index["column_names"][:1] == [exchange.flag] for index in indexes):
+        if not leads_an_index(self._reader, table.table, exchange.flag):
             yield Finding(
                 "warn", subject,
                 f"no index begins with {exchange.flag}: each look goes through all that was ever read;"

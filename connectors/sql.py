@@ -62,7 +62,7 @@ from connectors._dialects import (
 from connectors._ledger import Ledgers
 from connectors._samples import as_record, temporal_as_text
 from connectors._sql_full import FullScan, Scanned
-from connectors._tables import bound, declared_table, later_than, place, table_name
+from connectors._tables import bound, checked, declared_table, is_unique, later_than, leads_an_index, place, table_name
 from connectors.base import Dataset, Delete, Finding, Page, Position, Sought, Upsert
 from connectors.values import joined_key, storable
 from contracts.errors import ColumnMissing, OneWindowError, PlaceUnknown, PositionLost, SettingInvalid, TableMissing
@@ -509,30 +509,11 @@ class SqlConnector:
 
     def check(self) -> Iterable[Finding]:
         """Reach the database, then for each dataset: table, columns, privilege, and what makes its cursor trustworthy."""
-        subject = self._source.system
-        try:
-            with self._engine.connect() as connection:
-                connection.execute(sa.select(sa.literal(1)))
-        except SQLAlchemyError as error:
-            known = self._known(None, error)
-            yield Finding("fail", subject, str(known), known)
-            return
-        yield Finding("ok", subject, f"{self._url.set(query={}).render_as_string(hide_password=True)} answers")
-        for dataset in self._source.datasets:
-            yield from self._check(dataset)
+        return checked(self._engine, self._url, self._source, self._check, self._known)
 
-    def _check(self, dataset: str) -> Iterator[Finding]:
-        subject = f"{self._source.system}.{dataset}"
-        try:
-            if self._source.datasets[dataset].cursor is None:
-                yield from self._check_scanned(subject, dataset)
-            else:
-                yield from self._check_polled(subject, dataset)
-        except SQLAlchemyError as error:
-            known = self._known(dataset, error)
-            yield Finding("fail", subject, str(known), known)
-        except OneWindowError as error:
-            yield Finding("fail", subject, str(error), error)
+    def _check(self, subject: str, dataset: str) -> Iterator[Finding]:
+        is_scanned = self._source.datasets[dataset].cursor is None
+        return self._check_scanned(subject, dataset) if is_scanned else self._check_polled(subject, dataset)
 
     def _check_scanned(self, subject: str, dataset: str) -> Iterator[Finding]:
         scanned = self._scanned(dataset)
@@ -553,9 +534,8 @@ class SqlConnector:
         table = self._reflected(dataset)
         yield Finding("ok", subject, f"{self._name(dataset)} has the declared columns")
         yield from self._read(subject, self._page(table, None, None))
-        indexes = sa.inspect(self._engine).get_indexes(table.table.name, schema=table.table.schema)
         highest, clock = self._highest(table), self._clock(table)
-        if not any(index["column_names"][:1] == [table.cursor.name] for index in indexes):
+        if not leads_an_index(self._engine, table.table, table.cursor.name):
             yield Finding(
                 "warn", subject,
                 f"no index begins with {table.cursor.name}: each look reads the whole table;"
@@ -578,16 +558,7 @@ class SqlConnector:
         yield Finding("ok", subject, "reading is allowed" + ("" if rows else "; the table is empty"))
 
     def _unique(self, subject: str, table: sa.Table, keys: Sequence[sa.Column[Any]]) -> Iterator[Finding]:
-        inspector = sa.inspect(self._engine)
-        primary = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
-        named: set[str | None] = {column.name for column in keys}
-        unique: list[set[str | None]] = [set(primary)]
-        unique += [
-            set(index["column_names"])
-            for index in inspector.get_indexes(table.name, schema=table.schema)
-            if index["unique"]
-        ]
-        if not any(columns and columns <= named for columns in unique):
+        if not is_unique(self._engine, table, [column.name for column in keys]):
             yield Finding(
                 "warn", subject, f"nothing makes the key {', '.join(c.name for c in keys)} unique in the source"
             )

@@ -78,14 +78,15 @@ def agree(
     return {"system": source.system, "as_agreed": all(each["state"] != "drifted" for each in found), "datasets": found}
 
 
+def shown_as(dataset: str, declared: DatasetSource) -> str:
+    """What discovery calls a dataset: its table, or its own name."""
+    return f"{declared.schema_name}.{declared.table}" if declared.schema_name else declared.table or dataset
+
+
 def shown(source: Source, there: Iterable[Dataset]) -> dict[str, Dataset]:
     """What of a source's datasets there is to be seen, by the dataset's name."""
     by_name = {each.name: each for each in there}
-    names = {
-        dataset: f"{item.schema_name}.{item.table}" if item.schema_name else item.table or dataset
-        for dataset, item in source.datasets.items()
-    }
-    found = {dataset: by_name.get(name) for dataset, name in names.items()}
+    found = {dataset: by_name.get(shown_as(dataset, item)) for dataset, item in source.datasets.items()}
     return {dataset: each for dataset, each in found.items() if each is not None and each.columns}
 
 

@@ -48,7 +48,7 @@ def _finding(level: str, subject: str, text: str, error: Exception | None) -> di
 def discover(deployment: Deployment, name: str) -> list[dict[str, Any]]:
     """What is in a system, declared or not: tables or files with their columns, key and estimated rows."""
     source = _source(deployment, name)
-    declared = {item.table or dataset: dataset for dataset, item in source.datasets.items()}
+    declared = {agreements.shown_as(dataset, item): dataset for dataset, item in source.datasets.items()}
     connector = _opened(deployment, source)
     try:
         return [

@@ -142,12 +142,13 @@ def together(connection: sa.Connection) -> Iterator[None]:
 @cache
 def _insert(table: sa.Table, postgresql: bool) -> str:
     columns = list(table.columns)
-    head = f'INSERT INTO "{table.name}" ({_names(columns)})'
-    if postgresql:
-        # Sorted, so that two transactions that insert the same keys wait for each other in one order.
-        source = f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))}"
-        return f"{head} {source} ON CONFLICT DO NOTHING"
-    return f"{head} VALUES ({', '.join('?' * len(columns))})"
+    # Sorted, so that two transactions that insert the same keys wait for each other in one order; SQLite has one writer.
+    source = (
+        f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))}"
+        if postgresql
+        else f"VALUES ({', '.join('?' * len(columns))})"
+    )
+    return f'INSERT INTO "{table.name}" ({_names(columns)}) {source} ON CONFLICT DO NOTHING'
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
@@ -160,18 +161,10 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> N
         _send(connection, sql, list(table.columns), rows, all_new=table.name)
 
 
-@cache
-def _ensure(table: sa.Table, postgresql: bool) -> str:
-    columns = list(table.columns)
-    source = f"SELECT {_names(columns)} FROM {_recordset(columns)} ORDER BY {_names(_keys(table))}"
-    values = source if postgresql else f"VALUES ({', '.join('?' * len(columns))})"
-    return f'INSERT INTO "{table.name}" ({_names(columns)}) {values} ON CONFLICT DO NOTHING'
-
-
 def ensure(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert those rows whose keys are not there, in the order of their keys; waits for a transaction that inserts one too."""
     if rows:
-        _send(connection, _ensure(table, is_postgresql(connection)), list(table.columns), rows)
+        _send(connection, _insert(table, is_postgresql(connection)), list(table.columns), rows)
 
 
 @cache

@@ -63,12 +63,18 @@ resident = sa.Table(
     comment="居民 / resident: one row per person",
 )
 
+
+def _record() -> Iterator[sa.Column[Any]]:
+    """The key of a table that has a row for each source record."""
+    yield _key("system", "业务系统", "system")
+    yield _key("dataset", "数据集", "dataset")
+    yield _key("record_key", "记录键(加密散列)", "record key (keyed hash)")
+
+
 assertion = sa.Table(
     "assertion",
     metadata,
-    _key("system", "业务系统", "system"),
-    _key("dataset", "数据集", "dataset"),
-    _key("record_key", "记录键(加密散列)", "record key (keyed hash)"),
+    *_record(),
     _needed("resident_id", _TEXT, "居民标识", "resident id that the record speaks of"),
     _needed("revision", sa.BigInteger(), "决定序号", "number of the decision about the record", observed=True),
     _needed(
@@ -93,9 +99,7 @@ sa.Index("assertion_resident", assertion.c.resident_id)
 benefit = sa.Table(
     "benefit",
     metadata,
-    _key("system", "业务系统", "system"),
-    _key("dataset", "数据集", "dataset"),
-    _key("record_key", "记录键(加密散列)", "record key (keyed hash)"),
+    *_record(),
     _needed("resident_id", _TEXT, "居民标识", "resident id"),
     _needed("kind", _TEXT, FIELDS["benefit_kind"].chinese, FIELDS["benefit_kind"].english),
     _column("scheme", _TEXT, FIELDS["benefit_scheme"].chinese, FIELDS["benefit_scheme"].english),
@@ -119,9 +123,7 @@ def _place() -> Iterator[sa.Column[Any]]:
 household_member = sa.Table(
     "household_member",
     metadata,
-    _key("system", "业务系统", "system"),
-    _key("dataset", "数据集", "dataset"),
-    _key("record_key", "记录键(加密散列)", "record key (keyed hash)"),
+    *_record(),
     _needed("resident_id", _TEXT, "居民标识", "resident id"),
     _needed("household_number", _TEXT, FIELDS["household_number"].chinese, FIELDS["household_number"].english),
     _column("relation", _TEXT, FIELDS["household_relation"].chinese, FIELDS["household_relation"].english),

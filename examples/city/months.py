@@ -35,15 +35,13 @@ def elder_later(rng: random.Random, resident: int, found: Mapping[str, Record], 
     later = {"更新日期": dumped_on(month.dump, int(chance * 1e6) % 28)}
     if record.fault:
         return _mended(month, record, later) if chance < 0.10 else record
-    right = known.get("id_number", record.fields["id_number"])
-    if right != record.fields["id_number"]:
-        return changed_to(record, {"身份证号": right, **later}, id_number=right)
+    if (corrected := _corrected(record, known, "身份证号", later)) is not None:
+        return corrected
     if chance < 0.016:
         code = rng.choice(communities())[0]
         return changed_to(record, {"社区代码": code, **later}, community_code=code)
     if chance < 0.024:
-        phone = f"1002{rng.randrange(10**7):07d}"
-        return changed_to(record, {"联系电话": phone, **later}, phone=phone)
+        return _called_otherwise(rng, record, later)
     if chance < 0.030 and record.fields["care_level"] != "full":
         worse = "full" if record.fields["care_level"] == "partial" else "partial"
         return changed_to(record, {"护理等级": CARE[worse], **later}, care_level=worse)
@@ -61,16 +59,27 @@ def grid_later(rng: random.Random, resident: int, found: Mapping[str, Record], m
     later = {"登记日期": dumped_on(month.dump, int(chance * 1e6) % 28)}
     if record.fault:
         return _mended(month, record, later) if chance < 0.10 else record
-    right = known.get("id_number", record.fields["id_number"])
-    if right != record.fields["id_number"]:
-        return changed_to(record, {"公民身份号码": right, **later}, id_number=right)
+    if (corrected := _corrected(record, known, "公民身份号码", later)) is not None:
+        return corrected
     if chance < 0.02:
-        phone = f"1002{rng.randrange(10**7):07d}"
-        return changed_to(record, {"联系电话": phone, **later}, phone=phone)
+        return _called_otherwise(rng, record, later)
     code = known.get("community_code", record.fields["community_code"])
     if chance < 0.07 and insured is not None and not insured.fault and code != record.fields["community_code"]:
         return _moved(rng, record, code, later) if has_grid(code) else None
     return record
+
+
+def _corrected(record: Record, known: Mapping[str, Any], column: str, later: Mapping[str, Any]) -> Record | None:
+    """With the ID number that 人社 has by now, where it is another one."""
+    right = known.get("id_number", record.fields["id_number"])
+    return (
+        None if right == record.fields["id_number"] else changed_to(record, {column: right, **later}, id_number=right)
+    )
+
+
+def _called_otherwise(rng: random.Random, record: Record, later: Mapping[str, Any]) -> Record:
+    phone = f"1002{rng.randrange(10**7):07d}"
+    return changed_to(record, {"联系电话": phone, **later}, phone=phone)
 
 
 def _known(found: Mapping[str, Record]) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from exchangetown import Department, ExchangeCase, Taker, said, trial_of
+from exchangetown import Department, ExchangeCase, ServersCase, Taker, said, trial_of
 from pydantic import ValidationError
 
 from connectors import _dialects, open_connector
@@ -31,7 +31,7 @@ def on_postgres(postgres):
     made.close()
 
 
-class TestOnPostgresql(ExchangeCase):
+class TestOnPostgresql(ServersCase):
     @pytest.fixture
     def department(self, on_postgres):
         return on_postgres

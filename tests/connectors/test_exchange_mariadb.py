@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from exchangetown import Department, ExchangeCase, Taker, said, trial_of
+from exchangetown import Department, ServersCase, Taker, said, trial_of
 
 from connectors.testing import Acceptance, Trial
 from contracts.errors import FlagNotWritable
@@ -21,7 +21,7 @@ def department(mariadb):
     made.close()
 
 
-class TestOnMariaDb(ExchangeCase):
+class TestOnMariaDb(ServersCase):
     pass
 
 

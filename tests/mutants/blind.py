@@ -54,11 +54,7 @@ BLIND = [
         "test_lost_state",
     ),
     _blind("tables", _SQL, "        if rows is not None:\n            self._before[dataset] = rows\n        raise PositionLost(", "        return\n        raise PositionLost(", "test_restored"),
-    _blind(
-        "tables", "connectors/_dialects.py",
-        '_existing(url), poolclass=sa.NullPool, **options)\n        event.listen(made, "connect", _prepare_sqlite)\n',
-        'url, poolclass=sa.NullPool, **options)\n        event.listen(made, "connect", _prepare_sqlite)\n', "test_away",
-    ),
+    _blind("tables", "connectors/_dialects.py", "sa.create_engine(_existing(url), ", "sa.create_engine(url, ", "test_away"),
     _blind("tables", "connectors/_ledger.py", "    if absent <= limit * had:\n", "    if True:\n", "test_too_many_gone"),
     _blind("tables", "connectors/_sql_full.py", "    return list(found.values())\n", "    return list(rows)\n", "test_one_key_twice"),
     _blind("tables", "streams/intake.py", "sum(window) > self.declared.refuse_limit * len(window)", "False", "test_new_codes"),

@@ -164,8 +164,7 @@ def test_who_wants_the_database_waits_for_one_batch_and_not_for_all_that_are_in_
         runner.app = SimpleNamespace(consumer=SimpleNamespace(held=frozenset(), release=release))
         batches = [asyncio.create_task(runner._persist(topic, [], work)) for topic in "abc"]
         await asyncio.to_thread(first.wait, LIMIT_S)
-        relay = asyncio.create_task(runner.in_thread(done.append, "relay"))
-        await asyncio.sleep(0)  # it stands in line
+        relay = asyncio.get_running_loop().run_in_executor(runner._thread, done.append, "relay")
         go_on.set()
         await asyncio.gather(relay, *batches)
 

@@ -12,18 +12,6 @@ from contracts.identity import partition_of
 from streams.intake import Refused
 from streams.records import incoming
 
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def city(request):
-    url = "sqlite://"
-    if request.param == "postgresql":
-        postgres = request.getfixturevalue("postgres")
-        url = postgres.url(postgres.new_database())
-    city = City(url=url)
-    yield city
-    city.store.engine.dispose()
-
-
 WIDER = mapping({"1": "independent", "2": "partial", "3": "full"})
 """As the old one, and one code more."""
 

@@ -23,17 +23,6 @@ def key(no: str) -> str:
     return HASHER.record("hrss", "person", no)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def city(request):
-    url = "sqlite://"
-    if request.param == "postgresql":
-        postgres = request.getfixturevalue("postgres")
-        url = postgres.url(postgres.new_database())
-    city = City(url=url)
-    yield city
-    city.store.engine.dispose()
-
-
 def settled(city: City) -> City:
     city.decide()
     city.relay()
