@@ -89,13 +89,7 @@ def refusals(
 ) -> list[dict[str, Any]]:
     """Refused records that are neither mended nor discarded, or those that are discarded, newest first."""
     owners = {f"{source.system}.{dataset}": source.owner_now() for source, dataset in deployment.datasets()}
-    query = (
-        sa.select(quarantine)
-        .where(sa.not_(quarantine.c.mended))
-        .order_by(quarantine.c.refused_at.desc(), quarantine.c.record_key)
-    )
-    if reason is not None:
-        query = query.where(quarantine.c.reason == reason)
+    query = _unmended(reason).order_by(quarantine.c.refused_at.desc(), quarantine.c.record_key)
     let_go = {(row["dataset"], row["record_key"], row["event_id"]): row for row in _discarded(deployment)}
     rows = [
         row | {"discarded": let_go.get((row["dataset"], row["record_key"], row["event_id"]))}
@@ -127,14 +121,17 @@ def refusals(
 
 def open_refusals(deployment: Deployment, reason: str | None, dataset: str | None) -> list[dict[str, Any]]:
     """Refused records that are neither mended nor discarded, as the store of streams holds them."""
-    query = sa.select(quarantine).where(sa.not_(quarantine.c.mended))
-    if reason is not None:
-        query = query.where(quarantine.c.reason == reason)
+    query = _unmended(reason)
     if dataset is not None:
         query = query.where(quarantine.c.dataset == dataset)
     let_go = {(row["dataset"], row["record_key"], row["event_id"]) for row in _discarded(deployment)}
     rows = _store_rows(deployment, query)
     return [row for row in rows if (row["dataset"], row["record_key"], row["event_id"]) not in let_go]
+
+
+def _unmended(reason: str | None) -> sa.Select[Any]:
+    query = sa.select(quarantine).where(sa.not_(quarantine.c.mended))
+    return query if reason is None else query.where(quarantine.c.reason == reason)
 
 
 def _discarded(deployment: Deployment) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ from onewindow.locks import locked
 from onewindow.remapping import declared, live_store, patiently
 from onewindow.settings import Deployment
 from projections.databases import reading
-from streams.intake import Intake, Refused
+from streams.intake import Intake
+from streams.mapping import refusal
 from streams.records import incoming
 from streams.refold import Declared
 from streams.store import Store
@@ -94,7 +95,7 @@ def _is_whole(store: Store, intake: Intake) -> bool:
 
 
 def _of_partition(intake: Intake, history: History, partition: int, rows: list[dict[str, Any]]) -> Counter[str]:
-    why = {row["record_key"]: Refused(*(row[name] for name in Refused._fields)) for row in rows}
+    why = {row["record_key"]: refusal(row["reason"], row["field"], row["column"], row["detail"]) for row in rows}
     counts = Counter[str]()
     for piece in _runs([row["offset"] for row in rows]):
         events = _events(history, intake.topic, partition, piece)

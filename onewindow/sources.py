@@ -12,7 +12,7 @@ from connectors import open_connector
 from connectors.base import Seeking, Sought
 from contracts.errors import DatasetUnknown, OneWindowError, PlaceUnknown
 from contracts.sources import Source, department_topic
-from onewindow import agreements
+from onewindow import data_contracts
 from onewindow.databases import existing_store
 from onewindow.events_log import EventsLog
 from onewindow.logins import login
@@ -27,7 +27,7 @@ def check(deployment: Deployment, name: str | None) -> list[dict[str, Any]]:
     for source in deployment.sources if name is None else [_source(deployment, name)]:
         try:
             with closing(_opened(deployment, source)) as connector:
-                for told in (connector.check(), agreements.findings(deployment, source, connector)):
+                for told in (connector.check(), data_contracts.findings(deployment, source, connector)):
                     found.extend(_finding(item.level, item.subject, item.text, item.error) for item in told)
         except OneWindowError as error:
             found.append(_finding("fail", source.system, str(error), error))
@@ -48,7 +48,7 @@ def _finding(level: str, subject: str, text: str, error: Exception | None) -> di
 def discover(deployment: Deployment, name: str) -> list[dict[str, Any]]:
     """What is in a system, declared or not: tables or files with their columns, key and estimated rows."""
     source = _source(deployment, name)
-    declared = {agreements.shown_as(dataset, item): dataset for dataset, item in source.datasets.items()}
+    declared = {data_contracts.shown_as(dataset, item): dataset for dataset, item in source.datasets.items()}
     connector = _opened(deployment, source)
     try:
         return [
@@ -69,7 +69,7 @@ def agree(deployment: Deployment, name: str, dataset: str | None, *, renew: bool
     """Make, compare or renew the data contracts of a system, or of one dataset of it."""
     source, names = chosen(deployment, name, dataset)
     with closing(_opened(deployment, source)) as connector:
-        return agreements.agree(deployment, source, names, connector, renew=renew)
+        return data_contracts.agree(deployment, source, names, connector, renew=renew)
 
 
 def chosen(deployment: Deployment, name: str, dataset: str | None) -> tuple[Source, list[str]]:

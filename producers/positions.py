@@ -123,13 +123,13 @@ def claim(
         while True:
             old = found.latest or Saved(epoch=0)
             anew = restart or old.position is None
-            goes_back = seek is not None and not anew and old.snapshot_done and old.reading == seek.reading
+            back = seek.position if seek is not None and old.snapshot_done and old.reading == seek.reading else None
             mine = msgspec.structs.replace(
                 old,
                 epoch=old.epoch + 1,
                 reading=old.epoch + 1 if anew else old.reading,
                 numbers=() if anew else old.numbers,
-                position=None if anew else seek.position if seek is not None and goes_back else old.position,
+                position=None if anew else back or old.position,
                 sought=seek.name if seek is not None else old.sought,
                 again=in_topic - old.published if restart else max(old.again, in_topic - old.published),
                 snapshot_done=old.snapshot_done and not restart,

@@ -69,15 +69,6 @@ class Fetched(NamedTuple):
     records: Sequence[Incoming]
 
 
-class Refused(NamedTuple):
-    """Why a record is refused."""
-
-    reason: str
-    field: str
-    column: str
-    detail: str
-
-
 class Outcome(NamedTuple):
     """What became of batches: counts, for the log; how many events of the source never came; and by the id of its outbox
     row, what is to be published."""
@@ -161,7 +152,7 @@ class Intake:
         return Outcome(counts, sum(numbers.missing for numbers in arrived.values()), posted)
 
     def decide_again(
-        self, partition: int, refused: Mapping[str, Refused], records: Sequence[Incoming], on: date
+        self, partition: int, refused: Mapping[str, Refusal], records: Sequence[Incoming], on: date
     ) -> Counter[str]:
         """Decide refused records of a partition once more, in one transaction, from the events that were refused, which were
         written on this day. Counts: ``released`` (accepted now), ``filtered``, ``refused`` (still), and ``moved``: decided since
@@ -370,7 +361,7 @@ class _Batch:
         else:
             self._accept(item, change, known, found, version, print_)
 
-    def decide_again(self, item: Incoming, change: FastChange | Unreadable | None, refused: Refused) -> str:
+    def decide_again(self, item: Incoming, change: FastChange | Unreadable | None, refused: Refusal) -> str:
         """Decide once more what was refused, if nothing newer was decided since; what became of it."""
         known = self._states.get(item.key)
         if known is None or known.state != "quarantined":
@@ -387,7 +378,7 @@ class _Batch:
         if isinstance(found, Mapped):
             self._accept(item, change, known, found, known.version, print_)
             return "released"
-        if refused != (found.reason.value, found.field, found.column, found.detail):
+        if refused != found:
             self._quarantine(item, change.source, known, found, known.version, print_)
         return "refused"
 

@@ -30,6 +30,11 @@ class Refusal(NamedTuple):
     detail: str
 
 
+def refusal(reason: str, field: str, column: str, detail: str) -> Refusal:
+    """A refusal as it was stored."""
+    return Refusal(Reason(reason), field, column, detail)
+
+
 class Mapped(NamedTuple):
     """A record in canonical form. ``originals``: the source's own values of mended fields; ``mends``: how."""
 

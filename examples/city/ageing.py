@@ -8,23 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from examples.city.people import TODAY
+from examples.city.drops import month_of, replaced
 from examples.city.records import Record
 
 HEADER = (
     "档案编号", "身份证号", "姓名", "性别", "出生日期", "社区代码", "居住地址", "联系电话", "独居", "护理等级",
     "高龄津贴金额", "津贴起始月", "津贴状态", "更新日期",
 )  # fmt: skip
-
-
-_MONTHS = 20
-
-
-def month_of(number: int) -> tuple[int, int]:
-    """Year and month of dump ``number``: one a month, from January 2025 to August 2026, which is then put right again and
-    again. A city that runs for long would come to months that have not been yet, and no reader takes their dumps."""
-    month = min(number, _MONTHS - 1)
-    return TODAY.year + month // 12, month % 12 + 1
 
 
 def dump_name(number: int) -> str:
@@ -66,18 +56,3 @@ def dumping(folder: Path, number: int, *, cut: float = 1.0) -> Iterator[Dump]:
             dump.close()
         if cut < 1:
             os.truncate(beside, int(beside.stat().st_size * cut))
-
-
-@contextmanager
-def replaced(folder: Path, name: str) -> Iterator[Path]:
-    """A file of this folder, to be written beside it first: it gets its name, and takes the place of one with that name, when
-    it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder.parent / (name + ".part")
-    yield beside
-    beside.replace(folder / name)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

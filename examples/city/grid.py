@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xlsxwriter import Workbook
 
-from examples.city.ageing import month_of, replaced
+from examples.city.drops import month_of, replaced
 from examples.city.people import TODAY
 from examples.city.records import Record, household_number
 

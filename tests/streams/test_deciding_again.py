@@ -9,7 +9,7 @@ from remapcases import ANNA, HASHER, NEW, NOON, OLD, WRONG, City, mapping, throu
 
 from contracts.errors import DatasetPaused
 from contracts.identity import partition_of
-from streams.intake import Refused
+from streams.mapping import refusal
 from streams.records import incoming
 
 WIDER = mapping({"1": "independent", "2": "partial", "3": "full"})
@@ -42,7 +42,7 @@ def again(city: City, declared=WIDER, moment: datetime = NOON) -> dict[str, int]
     refused = city.knows()["quarantine"]
     for partition in city.events:
         mine = [row for row in refused if partition_of(row[0], 2) == partition]
-        why = {row[0]: Refused(*row[1:5]) for row in mine}
+        why = {row[0]: refusal(*row[1:5]) for row in mine}
         items = [incoming(city.events[partition][row[5]]) for row in mine]
         if items:
             for name, count in intake.decide_again(partition, why, items, moment.date()).items():
@@ -82,7 +82,7 @@ def test_what_was_decided_since_by_a_newer_event_gives_way(city):
     for row in stale:
         partition = partition_of(row[0], 2)
         item = incoming(city.events[partition][row[5]])
-        for name, count in intake.decide_again(partition, {row[0]: Refused(*row[1:5])}, [item], NOON.date()).items():
+        for name, count in intake.decide_again(partition, {row[0]: refusal(*row[1:5])}, [item], NOON.date()).items():
             counts[name] = counts.get(name, 0) + count
     assert counts == {"moved": 2, "refused": 1}
     city.relay()

@@ -14,7 +14,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 from connectors.base import Dataset
 from connectors.sql import SqlConnector
 from contracts.errors import ContractUnreadable, SourceUnreachable, TableMissing
-from onewindow import agreements, sources
+from onewindow import data_contracts, sources
 from onewindow.settings import Deployment
 
 MADE = "create table person(nr integer primary key, gmsfhm varchar(18) not null, xm text, xb char(1), bz varchar(20), at text)"
@@ -208,14 +208,14 @@ def test_a_check_keeps_its_own_lines_when_the_contract_can_not_be_compared(town,
 )  # fmt: skip
 def test_what_a_type_of_a_database_means(town, physical, logical):
     seen = Dataset("person", {"nr": physical}, ("nr",))
-    contract = agreements.made(town.deployment.dataset("mz.person")[0], "person", seen)
-    assert agreements._columns(contract)["nr"].logicalType == logical
+    contract = data_contracts.made(town.deployment.dataset("mz.person")[0], "person", seen)
+    assert data_contracts._columns(contract)["nr"].logicalType == logical
 
 
 def test_a_column_of_an_api_that_says_nothing_for_once_has_not_drifted(town):
     source, _ = town.deployment.dataset("mz.person")
-    agreed = agreements.made(
+    agreed = data_contracts.made(
         source, "person", Dataset("person", {"nr": "integer", "swrq": "text", "bz": "null"}, ("nr",))
     )
     now = Dataset("person", {"nr": "integer", "swrq": "null", "bz": "text"}, ("nr",))
-    assert list(agreements.drifts(agreed, source.datasets["person"], now)) == []
+    assert list(data_contracts.drifts(agreed, source.datasets["person"], now)) == []
